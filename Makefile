@@ -1,0 +1,62 @@
+# Everything a developer does, one word each. `make` alone explains itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python that is new enough *and* can make a virtual environment (Debian splits that part off).
+find_python = for p in python3.11 python3 python3.12 python3.13 python3.14 /usr/bin/python3; do \
+	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
+	done
+
+.PHONY: help setup run test lint format smoke lock
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make .venv with exactly the locked packages (again only when the lock changed)
+
+# The stamp is written last, so that an interrupted set-up is started over.
+$(VENV)/.installed: requirements.lock requirements.in setup.cfg pyproject.toml
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+		python="$${PYTHON:-$$($(find_python))}"; \
+		if [ -z "$$python" ]; then \
+			echo "NepXy needs Python 3.11 or newer with venv and ensurepip, and found none." >&2; \
+			echo "On Debian or Ubuntu: apt-get install python3 python3-venv. Or name one: make $(firstword $(MAKECMDGOALS) setup) PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$("$$python" --version)"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	@echo "Installing the locked packages, hashes checked (a minute or two the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-index --no-build-isolation --no-deps -e .
+	@touch $@
+
+run: setup ## Run NepXy with its own PostgreSQL and provider sandbox; stop it with Ctrl-C
+	@$(BIN)/python -m nepxy run
+
+test: lint ## Run all checks, then all tests; the last line is pytest's
+	@$(BIN)/python -m pytest
+
+lint: setup ## Check style, formatting, types and the import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: setup ## Sort imports, mend what ruff can mend, format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+smoke: setup ## Try a running NepXy from outside, as a client and a provider would
+	$(BIN)/python scripts/smoke_dev.py
+
+# The newest Python may need other packages than 3.11 does: --universal locks for all of them, and all platforms.
+COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+lock: ## Re-make both lock files after a change of requirements*.in (needs uv: https://docs.astral.sh/uv)
+	@command -v uv >/dev/null || { echo "make lock needs uv: pip install uv" >&2; exit 1; }
+	$(COMPILE) requirements-dev.in --output-file requirements.lock
+	$(COMPILE) requirements.in --constraint requirements.lock --output-file requirements-runtime.lock

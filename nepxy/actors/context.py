@@ -1,0 +1,104 @@
+"""What actors are given: shared by all payouts of a provider, so that a waiting payout stays small."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from pykka import ActorRef
+
+from nepxy.actors.metrics import EngineMetrics
+from nepxy.engine.decide import Policy
+from nepxy.engine.payout import Payout, TransactionId, shard_of
+from nepxy.providers.contract import Adapter
+from nepxy.storage.leases import HeldShards
+from nepxy.storage.webhooks import StoredWebhook
+from nepxy.storage.writes import Lease
+
+
+class Store(Protocol):
+    """What actors read from the database, and small writes that move no payout. Each may raise `Unavailable`."""
+
+    async def load(self, transaction_id: TransactionId) -> Payout | None:
+        """The payout as last committed."""
+
+    async def due(
+        self,
+        *,
+        until: datetime,
+        shards: Sequence[int],
+        after: tuple[datetime, TransactionId] | None,
+        limit: int,
+    ) -> list[Payout]:
+        """In-flight payouts due by `until`, longest due first."""
+
+    async def webhooks(self, webhook_ids: Sequence[str]) -> list[StoredWebhook]:
+        """These webhooks, if they are still parked."""
+
+    async def joinable_webhooks(self, *, limit: int) -> list[StoredWebhook]:
+        """Parked webhooks whose payout has become known."""
+
+    async def acquire_or_renew(self) -> HeldShards:
+        """Renew this node's leases, and take what is free."""
+
+    async def release_shards(self) -> None:
+        """Give all shards back."""
+
+    async def paused_providers(self) -> Mapping[str, str]:
+        """Provider to reason, for those that are paused."""
+
+    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+        """Pause or resume a provider, for every node and across restarts."""
+
+
+@dataclass(slots=True)
+class Ownership:
+    """Which shards this node holds, and until when it may believe so. Written by the supervisor alone."""
+
+    node_id: str
+    epochs: dict[int, int] = field(default_factory=dict)
+
+    def lease_of(self, transaction_id: TransactionId) -> Lease:
+        """The lease to name in an intent; epoch -1 where the shard is not ours: the database will refuse it."""
+        return Lease(owner=self.node_id, epoch=self.epochs.get(shard_of(transaction_id), -1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineParts:
+    """What every actor of the engine shares."""
+
+    store: Store
+    journal: ActorRef[Any]
+    ownership: Ownership
+    metrics: EngineMetrics
+    new_id: Callable[[], str]
+    """A fresh UUID text."""
+    dice: random.Random
+    passivate_after_s: float = 60.0
+    payouts_in_memory_max: int = 100_000
+    restarts_max: int = 5
+    restarts_within_s: float = 60.0
+    stash_max: int = 64
+    """Messages that a payout holds while a commit is in flight."""
+
+
+@dataclass(slots=True)
+class ProviderDoor:
+    """Where a provider's actor is to be found now: it may be restarted under its payouts."""
+
+    ref: ActorRef[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderParts:
+    """What all payouts of one provider share. Without an adapter they wait, and are explained."""
+
+    name: str
+    engine: EngineParts
+    adapter: Adapter | None
+    policy: Policy
+    door: ProviderDoor
+    supervisor: ActorRef[Any]

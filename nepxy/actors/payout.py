@@ -1,0 +1,543 @@
+"""The payout actor: one payout in flight. It decides through the core, journals, performs, and is dull on purpose.
+
+While a commit is in flight (or its row is being reloaded) every other message waits in a bounded stash, so
+that each decision is taken on committed state. Effects happen after the commit, never before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Any, assert_never
+
+import structlog
+
+from nepxy.actors.context import ProviderParts
+from nepxy.actors.messages import (
+    CallEnded,
+    Commit,
+    Committed,
+    Deliver,
+    ParkedWebhooksFound,
+    PauseProvider,
+    PayoutAnswer,
+    PayoutIdle,
+    PayoutLearnedRef,
+    ProviderRestarted,
+    Retire,
+    RowLoaded,
+    RowLoadFailed,
+    SlotFreed,
+    SlotOffered,
+    SlotRefused,
+    SlotResult,
+    SlowDownProvider,
+    Wake,
+    WantSlot,
+    WebhookAnswer,
+)
+from nepxy.engine import effects as fx
+from nepxy.engine.decide import Decision, decide
+from nepxy.engine.events import (
+    DueReached,
+    IntentRefused,
+    SlotGranted,
+    Source,
+    StatusReported,
+    SubmitAnswered,
+    Work,
+)
+from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
+from nepxy.engine.payout import Payout, Status
+from nepxy.engine.runtime import Cancellable, LoopActor
+from nepxy.engine.runtime.scheduler import Scheduler
+from nepxy.errors import EngineBusy, InvariantViolation
+from nepxy.storage.writes import (
+    Intent,
+    IntentDenied,
+    Moved,
+    MovePayout,
+    Noted,
+    NoteOnPayout,
+    PostponePayout,
+    Stale,
+    WriteFailed,
+)
+
+log = structlog.get_logger("nepxy.payout")
+
+RELOAD_AGAIN_S = 1.0
+LOOK_AGAIN_S = 60.0
+POSTPONED = "postponed"
+
+
+class Slot(IntEnum):
+    """How far a payout is with its place at the provider."""
+
+    NONE = 0
+    WAITING = 1
+    HELD = 2
+    CALLING = 3
+
+
+class SendDeadline:
+    """`send_by` of one attempt, taken before its intent went out: never later than the database's (money rule 2)."""
+
+    __slots__ = ("_at_s", "_scheduler")
+
+    def __init__(self, scheduler: Scheduler, at_s: float) -> None:
+        self._scheduler = scheduler
+        self._at_s = at_s
+
+    def is_late(self) -> bool:
+        """Whether `send_by` has passed, by a clock that counts the time in which the machine slept."""
+        return self._scheduler.monotonic() > self._at_s
+
+
+class PayoutActor(LoopActor):
+    """One payout, from its row until it is final or leaves memory."""
+
+    __slots__ = (
+        "_busy",
+        "_delivered_count",
+        "_parts",
+        "_payout",
+        "_retiring",
+        "_send_deadline_s",
+        "_slot",
+        "_stash",
+        "_timer",
+        "_wanted",
+    )
+
+    kind = "payout"
+
+    def __init__(self, *, payout: Payout, parts: ProviderParts, **kwargs: Any) -> None:
+        """Take up a payout as last committed."""
+        super().__init__(**kwargs)
+        self._payout = payout
+        self._parts = parts
+        self._busy: tuple[Deliver, Decision | None] | None = None
+        """What is being committed, or reloaded for (no decision yet)."""
+        self._stash: deque[Any] | None = None
+        self._slot = Slot.NONE
+        self._wanted = Work.SUBMIT
+        self._timer: Cancellable | None = None
+        self._send_deadline_s = 0.0
+        self._delivered_count = 0
+        self._retiring = False
+
+    def on_start(self) -> None:
+        """Go on where the row says."""
+        payout = self._payout
+        fresh = payout.status is Status.PENDING and payout.attempt_count == 0
+        if fresh or (payout.next_retry_at is not None and payout.next_retry_at <= self._now()):
+            self._deliver(Deliver(event=DueReached()))
+        self._settle_down()
+
+    def on_receive(self, message: Any) -> Payout | None:
+        """Handle one message; `"row"`, asked, is answered with the payout as last committed."""
+        if isinstance(message, Deliver):
+            self._delivered_count += 1
+        if message == "row":
+            return self._payout
+        if self._busy is not None and not isinstance(message, Committed | RowLoaded | RowLoadFailed):
+            self._stash_away(message)
+            return None
+        self._handle(message)
+        while self._stash and self._busy is None:
+            self._handle(self._stash.popleft())
+        self._settle_down()
+        return None
+
+    def _handle(self, message: Any) -> None:
+        match message:
+            case Deliver():
+                self._deliver(message)
+            case Wake(version=version):
+                self._timer = None
+                if version == self._payout.version:
+                    self._deliver(Deliver(event=DueReached()))
+            case SlotOffered():
+                self._offered()
+            case SlotRefused(retry_after_s=retry_after_s):
+                self._slot = Slot.NONE
+                self._wake_at(self._now() + timedelta(seconds=retry_after_s))
+            case Committed():
+                self._committed(message)
+            case CallEnded(event=event, slot=result):
+                self._free_slot(result)
+                self._deliver(Deliver(event=event, who=f"provider:{self._payout.provider}"))
+            case RowLoaded(payout=payout):
+                self._reloaded(payout)
+            case RowLoadFailed():
+                self.tell_later(RELOAD_AGAIN_S, "reload")
+            case Retire():
+                self._retiring = True
+            case ProviderRestarted():
+                if self._slot is Slot.WAITING:
+                    self._slot = Slot.NONE
+                    self._request_slot(self._wanted)
+            case "reload":
+                self._reload()
+            case _:
+                raise TypeError(f"a payout does not take {type(message).__name__}")
+
+    # ---- decide, journal ---------------------------------------------------------------------------
+
+    def _deliver(self, deliver: Deliver) -> None:
+        parts, payout = self._parts, self._payout
+        if isinstance(deliver.event, SubmitAnswered):
+            parts.engine.metrics.attempt_ended(payout.provider, deliver.event.outcome.kind)
+        decision = decide(
+            payout, deliver.event, now=self._now(), policy=parts.policy, jitter=parts.engine.dice.random()
+        )
+        if decision.payout is not payout:
+            self._journal(deliver, decision, self._move(deliver, decision))
+        elif decision.discrepancy is not None or deliver.webhook is not None:
+            note = NoteOnPayout(
+                payout=payout,
+                evidence=decision.evidence,
+                discrepancy=decision.discrepancy,
+                webhook=deliver.webhook,
+                webhook_reason=decision.answer,
+            )
+            self._journal(deliver, decision, note)
+        else:
+            self._perform(deliver, decision)
+
+    def _move(self, deliver: Deliver, decision: Decision) -> MovePayout:
+        engine, retry = self._parts.engine, self._parts.policy.retry
+        if decision.evidence is None:
+            raise InvariantViolation(
+                "INVARIANT_VIOLATED", f"a transition to {decision.payout.status} without evidence"
+            )
+        intent = None
+        if decision.is_intent:
+            # Taken now, before the statement runs: so it can only be earlier than the database's own.
+            self._send_deadline_s = self.runtime.scheduler.monotonic() + retry.send_window_s
+            intent = Intent(
+                lease=engine.ownership.lease_of(self._payout.transaction_id),
+                send_window_s=retry.send_window_s,
+                answer_window_s=retry.answer_window_s,
+            )
+        return MovePayout(
+            before=self._payout,
+            after=decision.payout,
+            evidence=decision.evidence,
+            write_id=engine.new_id(),
+            request_id=deliver.request_id,
+            who=deliver.who,
+            discrepancy=decision.discrepancy,
+            webhook=deliver.webhook,
+            intent=intent,
+        )
+
+    def _journal(self, deliver: Deliver, decision: Decision, write: MovePayout | NoteOnPayout) -> None:
+        self._busy = (deliver, decision)
+        self._parts.engine.journal.tell(Commit(write=write, reply_to=self.actor_ref))
+
+    def _committed(self, message: Committed) -> None:
+        if message.tag == POSTPONED:
+            return
+        if self._busy is None or self._busy[1] is None:
+            raise InvariantViolation(
+                "INVARIANT_VIOLATED", "the journal answered a write that nobody waits for"
+            )
+        deliver, decision = self._busy
+        match message.answer:
+            case Moved(payout=payout, parked_webhooks=parked):
+                self._busy = None
+                self._moved(payout, deliver, decision)
+                self._perform(deliver, decision)
+                if parked:
+                    found = ParkedWebhooksFound(transaction_id=payout.transaction_id, webhook_ids=parked)
+                    self._tell(self._parts.supervisor, found)
+            case Noted():
+                self._busy = None
+                self._noted(decision)
+                self._perform(deliver, decision)
+            case Stale():
+                # A decision on an old row is dropped; the fact that caused it is not: it is decided again.
+                self._busy = (deliver, None)
+                self._reload()
+            case IntentDenied(reason=reason):
+                self._busy = None
+                log.info("intent.denied", reason=reason, **self._fields())
+                self._deliver(Deliver(event=IntentRefused(reason=reason)))
+            case WriteFailed(error=error):
+                raise error
+            case other:
+                raise TypeError(f"the journal answered {type(other).__name__} to a payout")
+
+    def _reload(self) -> None:
+        self.pipe_to_self(
+            self._parts.engine.store.load(self._payout.transaction_id),
+            on_result=lambda payout: RowLoaded(payout=payout),
+            on_error=lambda error: RowLoadFailed(error=error),
+            name="payout-reload",
+        )
+
+    def _reloaded(self, payout: Payout | None) -> None:
+        if payout is None or self._busy is None:
+            raise InvariantViolation(
+                "INVARIANT_VIOLATED", f"payout {self._payout.transaction_id} has no row any more"
+            )
+        deliver, _ = self._busy
+        self._busy = None
+        if (
+            payout.submission_ref != self._payout.submission_ref
+            or payout.provider_ref != self._payout.provider_ref
+        ):
+            self._announce(payout)
+        self._payout = payout
+        self._deliver(deliver)
+
+    def _moved(self, payout: Payout, deliver: Deliver, decision: Decision) -> None:
+        before, self._payout = self._payout, payout
+        metrics = self._parts.engine.metrics
+        newly_known = (
+            payout.provider_ref != before.provider_ref or payout.submission_ref != before.submission_ref
+        )
+        if decision.is_intent or newly_known:
+            self._announce(payout)
+        fields = self._fields() | {"why": payout.status_reason, "request_id": deliver.request_id}
+        if payout.status.is_final:
+            metrics.payout_settled(payout.provider, payout.status)
+            log.info(f"payout.{payout.status.value.lower()}", **fields)
+        elif payout.status is Status.REVIEW and before.status is not Status.REVIEW:
+            metrics.reviews.labels(payout.provider, payout.status_reason).inc()
+            log.warning("payout.put_in_review", **fields)
+        else:
+            log.debug("payout.moved", status=payout.status.value, **fields)
+        self._noted(decision)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _noted(self, decision: Decision) -> None:
+        if decision.discrepancy is not None:
+            kind = decision.discrepancy.kind
+            self._parts.engine.metrics.discrepancies.labels(self._payout.provider, kind).inc()
+            log.error("discrepancy.opened", kind=kind, **self._fields())
+
+    def _announce(self, payout: Payout) -> None:
+        self._tell(
+            self._parts.supervisor,
+            PayoutLearnedRef(
+                transaction_id=payout.transaction_id,
+                provider=payout.provider,
+                provider_ref=payout.provider_ref,
+                submission_ref=payout.submission_ref,
+            ),
+        )
+
+    # ---- perform -----------------------------------------------------------------------------------
+
+    def _perform(self, deliver: Deliver, decision: Decision) -> None:
+        again: Deliver | None = None
+        for effect in decision.effects:
+            match effect:
+                case fx.RequestSlot(work=work):
+                    self._request_slot(work)
+                case fx.GiveBackSlot():
+                    self._free_slot(SlotResult.UNUSED)
+                case fx.Submit():
+                    self._submit(effect)
+                case fx.Ask(work=work):
+                    self._ask(work)
+                case fx.WakeAt(at=at):
+                    self._wake_at(at)
+                case fx.Postpone(until=until):
+                    self._postpone(until)
+                case fx.PauseProvider(reason=reason):
+                    self._tell(self._parts.door.ref, PauseProvider(reason=reason, who="engine"))
+                case fx.SlowDown(retry_after_s=retry_after_s):
+                    self._tell(self._parts.door.ref, SlowDownProvider(retry_after_s=retry_after_s))
+                case fx.DecideAgain(event=event):
+                    again = Deliver(
+                        event=event,
+                        who=deliver.who,
+                        request_id=deliver.request_id,
+                        webhook=deliver.webhook,
+                        reply_to=deliver.reply_to,
+                    )
+                case _:
+                    assert_never(effect)
+        if again is not None:
+            self._deliver(again)
+        else:
+            self._answer(deliver, decision.answer)
+
+    def _answer(self, deliver: Deliver, answer: str) -> None:
+        if deliver.reply_to is None:
+            return
+        if deliver.webhook is None:
+            deliver.reply_to.tell(PayoutAnswer(payout=self._payout, answer=answer))
+            return
+        applied = answer == "APPLIED"
+        deliver.reply_to.tell(
+            WebhookAnswer(
+                applied=applied, reason="" if applied else answer, transaction_id=self._payout.transaction_id
+            )
+        )
+
+    def _submit(self, effect: fx.Submit) -> None:
+        adapter = self._parts.adapter
+        if adapter is None:
+            raise InvariantViolation("INVARIANT_VIOLATED", "an attempt began without an adapter")
+        self._slot = Slot.CALLING
+        guard = SendDeadline(self.runtime.scheduler, self._send_deadline_s)
+
+        def ended(outcome: Outcome) -> CallEnded:
+            failed = (
+                outcome.kind in (OutcomeClass.UNKNOWN, OutcomeClass.NOT_SENT)
+                and not outcome.reference_was_used
+            )
+            return CallEnded(
+                event=SubmitAnswered(reference=effect.reference, attempt=effect.attempt, outcome=outcome),
+                slot=SlotResult.FAILED if failed else SlotResult.ANSWERED,
+            )
+
+        def broke(error: BaseException) -> CallEnded:
+            # Our adapter failed after it may have sent something: unknown, like any other silence.
+            log.error("adapter.failed", call="submit", exc_info=error, **self._fields())
+            return ended(
+                Outcome(kind=OutcomeClass.UNKNOWN, reason="ADAPTER_FAILED", rule="an adapter raised")
+            )
+
+        self.pipe_to_self(
+            adapter.submit(self._payout, guard), on_result=ended, on_error=broke, name="payout-submit"
+        )
+
+    def _ask(self, work: Work) -> None:
+        adapter, payout = self._parts.adapter, self._payout
+        if adapter is None:
+            raise InvariantViolation("INVARIANT_VIOLATED", "a status was to be read without an adapter")
+        self._slot = Slot.CALLING
+        source = Source.LOOKUP if work is Work.LOOKUP else Source.POLL
+
+        def ended(report: StatusReport) -> CallEnded:
+            return CallEnded(
+                event=StatusReported(source=source, reference=payout.submission_ref, report=report),
+                slot=SlotResult.FAILED if report.finding is Finding.NO_ANSWER else SlotResult.ANSWERED,
+            )
+
+        def broke(error: BaseException) -> CallEnded:
+            log.error("adapter.failed", call=source.value, exc_info=error, **self._fields())
+            return ended(
+                StatusReport(finding=Finding.NO_ANSWER, reason="ADAPTER_FAILED", rule="an adapter raised")
+            )
+
+        call = adapter.look_up(payout) if work is Work.LOOKUP else adapter.poll(payout)
+        self.pipe_to_self(call, on_result=ended, on_error=broke, name=f"payout-{source.value}")
+
+    def _postpone(self, until: datetime) -> None:
+        payout = self._payout
+        write = PostponePayout(transaction_id=payout.transaction_id, version=payout.version, until=until)
+        self._parts.engine.journal.tell(Commit(write=write, reply_to=self.actor_ref, tag=POSTPONED))
+        self._payout = replace(payout, next_retry_at=until)
+        self._wake_at(until)
+
+    # ---- slots and time ----------------------------------------------------------------------------
+
+    def _request_slot(self, work: Work) -> None:
+        if self._retiring or self._slot in (Slot.HELD, Slot.CALLING):
+            return
+        self._wanted = work
+        if self._slot is Slot.WAITING:
+            return
+        self._slot = Slot.WAITING
+        payout = self._payout
+        self._tell(
+            self._parts.door.ref,
+            WantSlot(
+                transaction_id=payout.transaction_id,
+                ref=self.actor_ref,
+                work=work,
+                due_at=payout.next_retry_at or payout.created_at,
+                created_at=payout.created_at,
+            ),
+        )
+
+    def _offered(self) -> None:
+        if self._slot is not Slot.WAITING or self._retiring:
+            self._free_slot(SlotResult.UNUSED)
+            return
+        self._slot = Slot.HELD
+        self._deliver(Deliver(event=SlotGranted(work=self._wanted)))
+
+    def _free_slot(self, result: SlotResult) -> None:
+        self._slot = Slot.NONE
+        self._tell(self._parts.door.ref, SlotFreed(transaction_id=self._payout.transaction_id, result=result))
+
+    def _wake_at(self, at: datetime) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        delay_s = max(0.0, (at - self._now()).total_seconds())
+        self._timer = self.tell_later(delay_s, Wake(version=self._payout.version))
+
+    def _settle_down(self) -> None:
+        """With nothing in flight: be woken when due, or leave memory if that is far away."""
+        if self._busy is not None or self._stash:
+            return
+        payout = self._payout
+        if self._retiring and self._slot is Slot.WAITING:
+            self._free_slot(SlotResult.UNUSED)
+        if self._slot is Slot.NONE and (payout.status.is_final or self._retiring):
+            self._idle(None)
+            return
+        if payout.status.is_final:
+            return
+        until = payout.next_retry_at or self._now()
+        wait_s = (until - self._now()).total_seconds()
+        if self._slot is Slot.NONE and wait_s > self._parts.engine.passivate_after_s:
+            self._idle(until)
+        elif self._timer is None:
+            # What waits for a slot is looked at again all the same: it may expire there.
+            self._wake_at(self._now() + timedelta(seconds=wait_s if wait_s > 0 else LOOK_AGAIN_S))
+
+    def _idle(self, until: datetime | None) -> None:
+        self._tell(
+            self._parts.supervisor,
+            PayoutIdle(
+                transaction_id=self._payout.transaction_id,
+                ref=self.actor_ref,
+                until=until,
+                delivered_count=self._delivered_count,
+            ),
+        )
+
+    # ---- helpers -----------------------------------------------------------------------------------
+
+    def _stash_away(self, message: Any) -> None:
+        if self._stash is None:
+            self._stash = deque()
+        if (
+            len(self._stash) >= self._parts.engine.stash_max
+            and isinstance(message, Deliver)
+            and message.reply_to
+        ):
+            fail = getattr(message.reply_to, "fail", None)
+            if fail is not None:
+                # Somebody waits for it and can come again; what nobody would repeat is always kept.
+                fail(EngineBusy("this payout has too many messages waiting"))
+                return
+        self._stash.append(message)
+
+    def _tell(self, ref: Any, message: Any) -> None:
+        self.runtime.tell_or_dead_letter(ref, message)
+
+    def _now(self) -> datetime:
+        return self.runtime.scheduler.now()
+
+    def _fields(self) -> dict[str, Any]:
+        payout = self._payout
+        return {
+            "actor": "payout",
+            "transaction_id": payout.transaction_id,
+            "provider": payout.provider,
+            "attempt": payout.attempt_count,
+        }

@@ -1,0 +1,168 @@
+"""The reconciler: finds rows that are due and that nobody in memory looks after, and parked webhooks with a payout.
+
+Recovery is nothing else: after a node comes to own its shards, the first scan reaches a little into the
+future, because every payout that was in memory when the last owner died is due within a minute. Rows come
+in bounded batches, longest due first, and only while there is room in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from pykka import ActorRef
+
+from nepxy.actors.context import Ownership, Store
+from nepxy.actors.messages import PayoutsDue, RecoveryProgressed, TakenUp, WebhooksJoinable
+from nepxy.engine.payout import Payout, TransactionId
+from nepxy.engine.runtime import LoopActor
+from nepxy.storage.webhooks import StoredWebhook
+
+log = structlog.get_logger("nepxy.reconciler")
+
+QUIET_FACTOR_MAX = 10
+"""A sweep that starts nothing makes the next ones rarer, up to so many intervals."""
+JOIN_EVERY_S = 5.0
+JOIN_BATCH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    payouts: tuple[Payout, ...]
+    full: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Joined:
+    webhooks: tuple[StoredWebhook, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Failed:
+    what: str
+    error: BaseException
+
+
+class Reconciler(LoopActor):
+    """Sweeps while this node owns shards."""
+
+    kind = "reconciler"
+    actor_name = "reconciler"
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        ownership: Ownership,
+        supervisor: ActorRef[Any],
+        interval_s: float,
+        batch: int,
+        reach_s: float,
+        **kwargs: Any,
+    ) -> None:
+        """Start with recovery.
+
+        Args:
+            store: the database.
+            ownership: which shards to look at.
+            supervisor: told what is due; answers how much room there is.
+            interval_s: between two sweeps.
+            batch: payouts a look.
+            reach_s: how far recovery looks ahead: as long as a payout may wait in memory.
+        """
+        super().__init__(**kwargs)
+        self._store = store
+        self._ownership = ownership
+        self._supervisor = supervisor
+        self._interval_s = interval_s
+        self._batch = batch
+        self._reach_s = reach_s
+        self._recovering = True
+        self._recovered_count = 0
+        self._until: datetime | None = None
+        self._after: tuple[datetime, TransactionId] | None = None
+        self._last_full = False
+        self._started_count = 0
+        self._quiet = 1
+
+    def on_start(self) -> None:
+        """Begin with what the last owner left."""
+        self._tell(RecoveryProgressed(recovered_count=0, done=False))
+        self._look()
+        self.tell_later(JOIN_EVERY_S, "join")
+
+    def on_receive(self, message: Any) -> None:
+        """Handle one message."""
+        match message:
+            case "look":
+                self._look()
+            case _Loaded(payouts=payouts, full=full):
+                self._last_full = full
+                if payouts:
+                    last = payouts[-1]
+                    self._after = (last.next_retry_at or last.created_at, last.transaction_id)
+                self._tell(PayoutsDue(payouts=payouts, reply_to=self.actor_ref))
+            case TakenUp(started_count=started, room_count=room):
+                self._taken_up(started, room)
+            case "join":
+                self._join()
+            case _Joined(webhooks=webhooks):
+                if webhooks:
+                    self._tell(WebhooksJoinable(webhooks=webhooks))
+                self.tell_later(JOIN_EVERY_S, "join")
+            case _Failed(what=what, error=error):
+                log.warning("sweep.failed", what=what, error=str(error))
+                self.tell_later(max(self._interval_s, 1.0), what)
+            case _:
+                raise TypeError(f"the reconciler does not take {type(message).__name__}")
+
+    def _look(self) -> None:
+        now = self.runtime.scheduler.now()
+        if self._until is None:
+            self._until = now + timedelta(seconds=self._reach_s if self._recovering else 0)
+        looking = self._store.due(
+            until=self._until, shards=tuple(self._ownership.epochs), after=self._after, limit=self._batch
+        )
+        self.pipe_to_self(
+            looking,
+            on_result=lambda found: _Loaded(payouts=tuple(found), full=len(found) >= self._batch),
+            on_error=lambda error: _Failed(what="look", error=error),
+            name="reconciler-look",
+        )
+
+    def _taken_up(self, started: int, room: int) -> None:
+        self._started_count += started
+        if self._recovering:
+            self._recovered_count += started
+            self._tell(RecoveryProgressed(recovered_count=self._recovered_count, done=False))
+        if self._last_full and room > 0:
+            self._look()
+            return
+        if self._last_full:
+            # No room: go on from here once some payouts have left memory.
+            self.tell_later(self._interval_s, "look")
+            return
+        self._scan_done()
+
+    def _scan_done(self) -> None:
+        if self._recovering:
+            self._recovering = False
+            log.info("recovery.completed", recovered_count=self._recovered_count)
+            self._tell(RecoveryProgressed(recovered_count=self._recovered_count, done=True))
+        self._quiet = 1 if self._started_count else min(self._quiet + 1, QUIET_FACTOR_MAX)
+        self._until = self._after = None
+        self._started_count = 0
+        self.tell_later(self._interval_s * self._quiet, "look")
+
+    def _join(self) -> None:
+        self.pipe_to_self(
+            self._store.joinable_webhooks(limit=JOIN_BATCH),
+            on_result=lambda found: _Joined(webhooks=tuple(found)),
+            on_error=lambda error: _Failed(what="join", error=error),
+            name="reconciler-join",
+        )
+
+    def _tell(self, message: Any) -> None:
+        self.runtime.tell_or_dead_letter(self._supervisor, message)

@@ -1,0 +1,663 @@
+"""The supervisor: spawns one actor a provider and one a payout in flight, routes to them, and mends what breaks.
+
+It is the only one that routes events to payouts, so it knows exactly which of them have something on its
+way. A payout whose actor dies is restarted from its row; one that keeps dying is parked in REVIEW; one
+poisoned payout never stops another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Final
+
+import orjson
+import structlog
+from pykka import ActorRef
+
+from nepxy.actors.context import EngineParts, ProviderDoor, ProviderParts
+from nepxy.actors.lease_keeper import LeaseKeeper
+from nepxy.actors.messages import (
+    AcceptPayout,
+    CancelPayout,
+    Commit,
+    Committed,
+    CountInFlight,
+    Deliver,
+    DescribeEngine,
+    Drain,
+    Drained,
+    EngineState,
+    EngineView,
+    JournalFaltered,
+    JournalRecovered,
+    LeasesChanged,
+    ParkedWebhooksFound,
+    PauseStateLoaded,
+    PayoutIdle,
+    PayoutLearnedRef,
+    PayoutsDue,
+    ProviderRestarted,
+    ProviderView,
+    RecoveryProgressed,
+    Retire,
+    SlotFreed,
+    SlotResult,
+    TakenUp,
+    WebhookAnswer,
+    WebhookArrived,
+    WebhookRefused,
+    WebhooksJoinable,
+)
+from nepxy.actors.payout import PayoutActor
+from nepxy.actors.provider import ProviderActor
+from nepxy.actors.reconciler import Reconciler
+from nepxy.actors.roster import Roster
+from nepxy.engine.decide import Policy, decide
+from nepxy.engine.events import CancelRequested, CrashedTooOften, DueReached, Source, StatusReported
+from nepxy.engine.payout import Payout, TransactionId, shard_of
+from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
+from nepxy.errors import Draining, NepXyError, NodeStandby, PayoutNotFound
+from nepxy.providers.contract import Adapter
+from nepxy.storage.webhooks import StoredWebhook
+from nepxy.storage.writes import (
+    Created,
+    KeepWebhook,
+    MeetWebhook,
+    Met,
+    MovePayout,
+    Parked,
+    WriteFailed,
+)
+
+log = structlog.get_logger("nepxy.supervisor")
+
+LOAD_AGAIN_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSetup:
+    """What the composition root knows of one provider."""
+
+    name: str
+    adapter: Adapter | None
+    policy: Policy
+    enabled: bool
+    concurrency_max: int
+    requests_per_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorLimits:
+    """Durations in seconds."""
+
+    lease_ttl_s: float = 10.0
+    sweep_interval_s: float = 1.0
+    recovery_batch: int = 500
+    drain_limit_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowFound:
+    """A payout was loaded because something waits to be delivered to it."""
+
+    transaction_id: TransactionId
+    payout: Payout | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RowNotRead:
+    transaction_id: TransactionId
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ToPark:
+    """A payout whose actor died too often: its row, if it can be read at all."""
+
+    transaction_id: TransactionId
+    payout: Payout | None
+    detail: str
+
+
+class Supervisor(LoopActor):
+    """The root of the tree. Its own death ends the process: nobody is above it."""
+
+    kind = "supervisor"
+    actor_name = "supervisor"
+
+    def __init__(
+        self,
+        *,
+        parts: EngineParts,
+        setups: Mapping[str, ProviderSetup],
+        limits: SupervisorLimits,
+        escalate: Callable[[str], None],
+        **kwargs: Any,
+    ) -> None:
+        """Start the tree.
+
+        Args:
+            parts: what every actor shares.
+            setups: each provider that may have payouts, configured or not.
+            limits: of the actors that this one starts.
+            escalate: called when something died that cannot be mended here; the process should end.
+        """
+        super().__init__(**kwargs)
+        self._parts = parts
+        self._setups = dict(setups)
+        self._limits = limits
+        self._escalate = escalate
+        self._providers: dict[str, ProviderParts] = {}
+        self._roster = Roster()
+        self._life = EngineState.STARTING
+        self._trusted_until_s = 0.0
+        self._other_owner: str | None = None
+        self._reconciler: ActorRef[Any] | None = None
+        self._recovered_count = 0
+        self._recovery_done = False
+        self._journal_ok = True
+        self._tags = count()
+        self._commits: dict[int, Any] = {}
+        """What waits for the journal: the message that caused the write, by tag."""
+        self._arriving: dict[TransactionId, list[Deliver]] = {}
+        """What waits for a payout to be loaded."""
+        self._intensities: dict[object, RestartIntensity] = {}
+        self._drain_reply: ReplyTo | None = None
+
+    def on_start(self) -> None:
+        """Start the providers and the lease keeper; the reconciler follows once there are shards."""
+        for name in self._setups:
+            self._start_provider(name)
+        self._start_lease_keeper()
+
+    def on_receive(self, message: Any) -> EngineView | int | None:
+        """Handle one message."""
+        match message:
+            case AcceptPayout():
+                self._accept(message)
+            case Committed():
+                self._committed(message)
+            case PayoutIdle():
+                self._idle(message)
+            case PayoutLearnedRef():
+                self._roster.know(message.transaction_id, message.submission_ref, message.provider_ref)
+            case WebhookArrived():
+                self._webhook(message)
+            case WebhookRefused(webhook=webhook, reason=reason):
+                self._commit(KeepWebhook(webhook=webhook, reason=reason), message)
+            case CancelPayout():
+                self._cancel(message)
+            case PayoutsDue():
+                self._due(message)
+            case ParkedWebhooksFound(webhook_ids=webhook_ids):
+                self._fetch_parked(webhook_ids)
+            case WebhooksJoinable(webhooks=webhooks):
+                for stored in webhooks:
+                    self._join(stored)
+            case LeasesChanged():
+                self._leases(message)
+            case PauseStateLoaded():
+                for parts in self._providers.values():
+                    self._tell(parts.door.ref, message)
+            case RecoveryProgressed(recovered_count=recovered, done=done):
+                self._recovered_count, self._recovery_done = recovered, done
+                self._parts.metrics.recovered.set(recovered)
+                self._parts.metrics.recovery_done.set(done)
+            case _RowFound(transaction_id=transaction_id, payout=payout):
+                self._row_found(transaction_id, payout)
+            case _RowNotRead(transaction_id=transaction_id, error=error):
+                self._row_not_read(transaction_id, error)
+            case _ToPark():
+                self._park(message)
+            case ChildStopped(child_id=child_id, ref=ref):
+                self._child_stopped(child_id, ref)
+            case ChildFailed(child_id=child_id, ref=ref, error=error):
+                self._child_failed(child_id, ref, error)
+            case JournalFaltered():
+                self._journal_ok = False
+            case JournalRecovered():
+                self._journal_ok = True
+            case Drain(reply_to=reply_to):
+                self._drain(reply_to)
+            case DescribeEngine():
+                return self._view()
+            case CountInFlight():
+                return len(self._roster) + len(self._commits) + len(self._arriving)
+            case _:
+                raise TypeError(f"the supervisor does not take {type(message).__name__}")
+        self._maybe_drained()
+        return None
+
+    # ---- payouts in --------------------------------------------------------------------------------
+
+    def _accept(self, message: AcceptPayout) -> None:
+        refusal = self._refusal(message.create.payout.transaction_id)
+        if refusal is not None:
+            _fail(message.reply_to, refusal)
+            return
+        self._commit(message.create, message)
+
+    def _refusal(self, transaction_id: TransactionId) -> NepXyError | None:
+        """Why this node may not take a payout now."""
+        if self._life is EngineState.DRAINING:
+            return Draining()
+        trusted = self.runtime.scheduler.monotonic() < self._trusted_until_s
+        if not trusted or shard_of(transaction_id) not in self._parts.ownership.epochs:
+            owner = (
+                f"node {self._other_owner} holds it" if self._other_owner else "nobody's lease is known yet"
+            )
+            return NodeStandby(f"this node does not own the payout's shard; {owner}")
+        return None
+
+    def _commit(self, write: Any, cause: Any) -> None:
+        tag = next(self._tags)
+        self._commits[tag] = cause
+        self._parts.journal.tell(Commit(write=write, reply_to=self.actor_ref, tag=tag))
+
+    def _committed(self, message: Committed) -> None:
+        cause = self._commits.pop(message.tag) if isinstance(message.tag, int) else None
+        match cause, message.answer:
+            case AcceptPayout(reply_to=reply_to), Created(payout=payout) as created:
+                if payout.transaction_id not in self._roster and self._room() > 0:
+                    self._spawn(payout)
+                if reply_to is not None:
+                    reply_to.tell(created)
+            case AcceptPayout() | WebhookArrived() | WebhookRefused(), WriteFailed(error=error):
+                _fail(cause.reply_to, error)
+            case AcceptPayout(reply_to=reply_to), answer:
+                if reply_to is not None:
+                    reply_to.tell(answer)
+            case WebhookArrived(), Met(transaction_id=transaction_id, reference=reference):
+                self._to_payout(transaction_id, _webhook_event(cause, reference))
+            case WebhookArrived(reply_to=reply_to), Parked():
+                _tell_webhook(reply_to, "PAYOUT_NOT_FOUND")
+            case WebhookRefused(reply_to=reply_to, reason=reason), _:
+                _tell_webhook(reply_to, reason)
+            case _ToPark(transaction_id=transaction_id), answer:
+                log.error("payout.parked", transaction_id=transaction_id, answer=type(answer).__name__)
+            case _:
+                raise TypeError(
+                    f"the journal answered {type(message.answer).__name__} to {type(cause).__name__}"
+                )
+
+    def _room(self) -> int:
+        return max(0, self._parts.payouts_in_memory_max - len(self._roster))
+
+    def _spawn(self, payout: Payout) -> None:
+        ref = PayoutActor.start(
+            payout=payout,
+            parts=self._provider(payout.provider),
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=payout.transaction_id,
+        )
+        self._roster.add(payout, ref)
+        self._parts.metrics.payouts_in_memory.set(len(self._roster))
+        for deliver in self._arriving.pop(payout.transaction_id, ()):
+            self._to_payout(payout.transaction_id, deliver)
+        if self._life is EngineState.DRAINING:
+            self._tell(ref, Retire())
+
+    def _due(self, message: PayoutsDue) -> None:
+        started = 0
+        if self._life is EngineState.RUNNING:
+            for payout in message.payouts:
+                known = payout.transaction_id in self._roster or payout.transaction_id in self._arriving
+                if (
+                    not known
+                    and self._room() > 0
+                    and shard_of(payout.transaction_id) in self._parts.ownership.epochs
+                ):
+                    self._spawn(payout)
+                    started += 1
+        self._tell(message.reply_to, TakenUp(started_count=started, room_count=self._room()))
+
+    # ---- to payouts --------------------------------------------------------------------------------
+
+    def _to_payout(self, transaction_id: TransactionId, deliver: Deliver) -> None:
+        """Deliver to the payout's actor; if it is not in memory, load it first."""
+        entry = self._roster.get(transaction_id)
+        if entry is not None:
+            entry.delivered_count += 1
+            self._tell(entry.ref, deliver)
+            return
+        waiting = self._arriving.setdefault(transaction_id, [])
+        waiting.append(deliver)
+        if len(waiting) == 1:
+            self._load(transaction_id)
+
+    def _load(self, transaction_id: TransactionId) -> None:
+        self.pipe_to_self(
+            self._parts.store.load(transaction_id),
+            on_result=lambda payout: _RowFound(transaction_id=transaction_id, payout=payout),
+            on_error=lambda error: _RowNotRead(transaction_id=transaction_id, error=error),
+            name="supervisor-load",
+        )
+
+    def _row_found(self, transaction_id: TransactionId, payout: Payout | None) -> None:
+        if transaction_id not in self._arriving:
+            return
+        if transaction_id in self._roster:
+            for deliver in self._arriving.pop(transaction_id):
+                self._to_payout(transaction_id, deliver)
+        elif payout is not None:
+            self._spawn(payout)
+        else:
+            for deliver in self._arriving.pop(transaction_id):
+                _fail(deliver.reply_to, PayoutNotFound(transaction_id))
+
+    def _row_not_read(self, transaction_id: TransactionId, error: BaseException) -> None:
+        waiting = self._arriving.pop(transaction_id, [])
+        for deliver in waiting:
+            # Whoever waits may come again; a restart or a due time comes again by itself.
+            _fail(deliver.reply_to, error)
+        log.warning("payout.not_loaded", transaction_id=transaction_id, error=str(error))
+
+    def _cancel(self, message: CancelPayout) -> None:
+        deliver = Deliver(
+            event=CancelRequested(),
+            who=f"client:{message.client_id}",
+            request_id=message.request_id,
+            reply_to=message.reply_to,
+        )
+        refusal = self._refusal(message.transaction_id)
+        if refusal is not None:
+            _fail(message.reply_to, refusal)
+        else:
+            self._to_payout(message.transaction_id, deliver)
+
+    def _webhook(self, message: WebhookArrived) -> None:
+        webhook = message.webhook
+        found = self._roster.find(webhook.provider, webhook.our_ref, webhook.provider_ref)
+        if found is None:
+            self._commit(MeetWebhook(webhook=webhook), message)
+            return
+        transaction_id, reference = found
+        self._to_payout(transaction_id, _webhook_event(message, reference))
+
+    def _fetch_parked(self, webhook_ids: tuple[str, ...]) -> None:
+        self.pipe_to_self(
+            self._parts.store.webhooks(webhook_ids),
+            on_result=lambda found: WebhooksJoinable(webhooks=tuple(found)),
+            # The reconciler joins what is left: nothing is lost by giving up here.
+            on_error=lambda error: WebhooksJoinable(webhooks=()),
+            name="supervisor-parked",
+        )
+
+    def _join(self, stored: StoredWebhook) -> None:
+        """A parked webhook has found its payout: read it again, and deliver it as if it came now."""
+        webhook = stored.webhook
+        setup = self._setups.get(webhook.provider)
+        if setup is None or setup.adapter is None:
+            return
+        try:
+            notice = setup.adapter.read_webhook(orjson.loads(webhook.body))
+        except (NepXyError, ValueError):
+            log.exception("webhook.unreadable_when_joined", webhook_id=webhook.webhook_id)
+            return
+        arrived = WebhookArrived(webhook=webhook, report=notice.report, trusted=webhook.signature_valid)
+        self._to_payout(stored.transaction_id, _webhook_event(arrived, stored.reference))
+
+    # ---- leaving memory ----------------------------------------------------------------------------
+
+    def _idle(self, message: PayoutIdle) -> None:
+        entry = self._roster.get(message.transaction_id)
+        if entry is None or entry.ref is not message.ref or entry.delivered_count != message.delivered_count:
+            return
+        self._roster.remove(message.transaction_id)
+        self._intensities.pop(message.transaction_id, None)
+        self._parts.metrics.payouts_in_memory.set(len(self._roster))
+        message.ref.stop(block=False)
+
+    def _child_stopped(self, child_id: object, ref: ActorRef[Any]) -> None:
+        if isinstance(child_id, str):
+            entry = self._roster.get(TransactionId(child_id))
+            if entry is not None and entry.ref is ref:
+                self._roster.remove(TransactionId(child_id))
+
+    # ---- what breaks -------------------------------------------------------------------------------
+
+    def _child_failed(self, child_id: object, ref: ActorRef[Any], error: BaseException) -> None:
+        log.error("actor.failed", child=str(child_id), error=type(error).__name__, exc_info=error)
+        allowed = self._intensity(child_id).record(self.runtime.scheduler.monotonic())
+        match child_id:
+            case str():
+                self._payout_failed(TransactionId(child_id), ref, error, allowed=allowed)
+            case ("provider", str() as name) if allowed:
+                self._parts.metrics.restarts.labels("provider").inc()
+                self._start_provider(name)
+                for entry in self._roster:
+                    if entry.provider == name:
+                        self._tell(entry.ref, ProviderRestarted())
+            case ("lease_keeper", _) if allowed:
+                self._parts.metrics.restarts.labels("lease_keeper").inc()
+                self._start_lease_keeper()
+            case ("reconciler", _) if allowed:
+                self._parts.metrics.restarts.labels("reconciler").inc()
+                self._reconciler = None
+                self._start_reconciler()
+            case _:
+                self._escalate(f"{child_id} died too often: {type(error).__name__}")
+
+    def _payout_failed(
+        self, transaction_id: TransactionId, ref: ActorRef[Any], error: BaseException, *, allowed: bool
+    ) -> None:
+        entry = self._roster.get(transaction_id)
+        if entry is None or entry.ref is not ref:
+            return
+        self._roster.remove(transaction_id)
+        freed = SlotFreed(transaction_id=transaction_id, result=SlotResult.UNUSED)
+        self._tell(self._provider(entry.provider).door.ref, freed)
+        if allowed:
+            self._parts.metrics.restarts.labels("payout").inc()
+            self._to_payout(transaction_id, Deliver(event=DueReached()))
+            return
+        detail = type(error).__name__
+        self.pipe_to_self(
+            self._parts.store.load(transaction_id),
+            on_result=lambda payout: _ToPark(transaction_id=transaction_id, payout=payout, detail=detail),
+            on_error=lambda _: _ToPark(transaction_id=transaction_id, payout=None, detail=detail),
+            name="supervisor-park",
+        )
+
+    def _park(self, message: _ToPark) -> None:
+        """Put a payout into REVIEW without an actor of its own, which is what keeps dying."""
+        payout = message.payout
+        if payout is None:
+            log.error("payout.not_parked", transaction_id=message.transaction_id, detail=message.detail)
+            return
+        policy = self._provider(payout.provider).policy
+        event = CrashedTooOften(detail=message.detail)
+        decision = decide(payout, event, now=self.runtime.scheduler.now(), policy=policy, jitter=0.0)
+        if decision.payout is payout or decision.evidence is None:
+            return
+        write = MovePayout(
+            before=payout,
+            after=decision.payout,
+            evidence=decision.evidence,
+            write_id=self._parts.new_id(),
+            request_id=None,
+            who="supervisor",
+        )
+        self._commit(write, message)
+
+    def _intensity(self, child_id: object) -> RestartIntensity:
+        known = self._intensities.get(child_id)
+        if known is None:
+            known = RestartIntensity(
+                restarts_max=self._parts.restarts_max, within_s=self._parts.restarts_within_s
+            )
+            self._intensities[child_id] = known
+        return known
+
+    # ---- providers, leases, recovery ---------------------------------------------------------------
+
+    def _provider(self, name: str) -> ProviderParts:
+        """What payouts of this provider share; a provider that no setting knows any more gets an actor, too."""
+        known = self._providers.get(name)
+        if known is None:
+            any_policy = next(iter(self._setups.values())).policy
+            self._setups[name] = ProviderSetup(
+                name=name,
+                adapter=None,
+                policy=replace(any_policy, account=None),
+                enabled=False,
+                concurrency_max=1,
+                requests_per_s=0.0,
+            )
+            self._start_provider(name)
+            known = self._providers[name]
+        return known
+
+    def _start_provider(self, name: str) -> None:
+        setup = self._setups[name]
+        ref = ProviderActor.start(
+            name=name,
+            parts=self._parts,
+            ready=setup.adapter is not None,
+            enabled=setup.enabled,
+            concurrency_max=setup.concurrency_max,
+            requests_per_s=setup.requests_per_s,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("provider", name),
+        )
+        known = self._providers.get(name)
+        if known is not None:
+            known.door.ref = ref
+            return
+        self._providers[name] = ProviderParts(
+            name=name,
+            engine=self._parts,
+            adapter=setup.adapter,
+            policy=setup.policy,
+            door=ProviderDoor(ref=ref),
+            supervisor=self.actor_ref,
+        )
+
+    def _start_lease_keeper(self) -> None:
+        LeaseKeeper.start(
+            store=self._parts.store,
+            supervisor=self.actor_ref,
+            lease_ttl_s=self._limits.lease_ttl_s,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("lease_keeper", ""),
+        )
+
+    def _start_reconciler(self) -> None:
+        self._recovery_done = False
+        self._reconciler = Reconciler.start(
+            store=self._parts.store,
+            ownership=self._parts.ownership,
+            supervisor=self.actor_ref,
+            interval_s=self._limits.sweep_interval_s,
+            batch=self._limits.recovery_batch,
+            reach_s=self._parts.passivate_after_s,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("reconciler", ""),
+        )
+
+    def _leases(self, message: LeasesChanged) -> None:
+        before, held = self._parts.ownership.epochs, message.held
+        self._parts.ownership.epochs = dict(held.epochs)
+        self._trusted_until_s = message.trusted_until_s
+        self._other_owner = held.other_owner
+        self._parts.metrics.shards_held.set(len(held.epochs))
+        lost = set(before) - set(held.epochs)
+        if lost:
+            log.error("leases.lost", shard_count=len(lost), owner=held.other_owner)
+            for transaction_id, entry in self._roster.items():
+                if shard_of(transaction_id) in lost:
+                    self._tell(entry.ref, Retire())
+        if self._life is EngineState.DRAINING:
+            return
+        gained = set(held.epochs) - set(before)
+        self._life = EngineState.RUNNING if held.epochs else EngineState.STANDBY
+        if gained:
+            log.info("leases.gained", shard_count=len(gained))
+            if self._reconciler is not None:
+                self._reconciler.stop(block=False)
+            self._start_reconciler()
+
+    # ---- the end -----------------------------------------------------------------------------------
+
+    def _drain(self, reply_to: ReplyTo | None) -> None:
+        self._drain_reply = reply_to
+        if self._life is not EngineState.DRAINING:
+            self._life = EngineState.DRAINING
+            log.info("engine.draining", payouts_in_memory=len(self._roster))
+            if self._reconciler is not None:
+                self._reconciler.stop(block=False)
+                self._reconciler = None
+            for entry in self._roster:
+                self._tell(entry.ref, Retire())
+
+    def _maybe_drained(self) -> None:
+        if self._life is not EngineState.DRAINING or self._drain_reply is None:
+            return
+        if not self._roster and not self._commits and not self._arriving:
+            self._drain_reply.tell(Drained())
+            self._drain_reply = None
+
+    def _view(self) -> EngineView:
+        return EngineView(
+            state=self._life_now(),
+            shards_held=len(self._parts.ownership.epochs),
+            other_owner=self._other_owner,
+            payouts_in_memory=len(self._roster),
+            recovery_started=self._reconciler is not None,
+            recovered_count=self._recovered_count,
+            recovery_done=self._recovery_done,
+            journal_ok=self._journal_ok,
+            journal_depth=len(self._commits),
+            providers=tuple(
+                ProviderView(
+                    name=name,
+                    ready=setup.adapter is not None,
+                    enabled=setup.enabled,
+                    paused=False,
+                    paused_reason="",
+                    breaker="",
+                    in_flight=0,
+                    waiting=0,
+                    concurrency_max=setup.concurrency_max,
+                    requests_per_s=setup.requests_per_s,
+                )
+                for name, setup in self._setups.items()
+            ),
+        )
+
+    def _life_now(self) -> EngineState:
+        expired = self.runtime.scheduler.monotonic() >= self._trusted_until_s
+        return EngineState.STANDBY if self._life is EngineState.RUNNING and expired else self._life
+
+    def _tell(self, ref: ActorRef[Any], message: Any) -> None:
+        self.runtime.tell_or_dead_letter(ref, message)
+
+
+def _webhook_event(message: WebhookArrived, reference: Any) -> Deliver:
+    event = StatusReported(
+        source=Source.WEBHOOK, reference=reference, report=message.report, trusted=message.trusted
+    )
+    return Deliver(
+        event=event,
+        who=f"provider:{message.webhook.provider}",
+        request_id=message.webhook.request_id,
+        webhook=message.webhook,
+        reply_to=message.reply_to,
+    )
+
+
+def _fail(reply_to: ReplyTo | None, error: BaseException) -> None:
+    fail = getattr(reply_to, "fail", None)
+    if fail is not None:
+        fail(error)
+
+
+def _tell_webhook(reply_to: ReplyTo | None, reason: str) -> None:
+    if reply_to is not None:
+        reply_to.tell(WebhookAnswer(applied=False, reason=reason))

@@ -1,0 +1,73 @@
+"""A circuit breaker: a provider that does not answer is left alone for a while, then tried with one call.
+
+Pure: the caller brings the clock. Money is not its business: it only decides when a call may be made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class BreakerState(StrEnum):
+    """Whether calls go through."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+    """One call is on its way to find out."""
+
+
+@dataclass(slots=True)
+class Breaker:
+    """One provider's breaker. Times are seconds of a monotonic clock."""
+
+    failures_max: int = 10
+    """Failures in a row that open it."""
+    cooldown_s: float = 5.0
+    """How long it stays open at first; doubled with each failed probe."""
+    cooldown_s_max: float = 60.0
+    state: BreakerState = BreakerState.CLOSED
+    failure_count: int = 0
+    opened_at_s: float = 0.0
+    current_cooldown_s: float = 0.0
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until a call may be made; 0: now; infinity: a probe is on its way, its end decides."""
+        match self.state:
+            case BreakerState.CLOSED:
+                return 0.0
+            case BreakerState.OPEN:
+                return max(0.0, self.opened_at_s + self.current_cooldown_s - now_s)
+            case BreakerState.HALF_OPEN:
+                return float("inf")
+
+    def called(self) -> None:
+        """A call is being made: after the cooldown it is the probe."""
+        if self.state is BreakerState.OPEN:
+            self.state = BreakerState.HALF_OPEN
+
+    def succeeded(self) -> None:
+        """The provider answered."""
+        self.state = BreakerState.CLOSED
+        self.failure_count = 0
+        self.current_cooldown_s = 0.0
+
+    def failed(self, now_s: float) -> None:
+        """The provider did not answer, or nothing that makes sense."""
+        self.failure_count += 1
+        if self.state is BreakerState.HALF_OPEN:
+            self._open(now_s, min(self.current_cooldown_s * 2, self.cooldown_s_max))
+        elif self.state is BreakerState.CLOSED and self.failure_count >= self.failures_max:
+            self._open(now_s, self.cooldown_s)
+
+    def abandoned(self, now_s: float) -> None:
+        """The probe was not made after all: the next one may be, at once."""
+        if self.state is BreakerState.HALF_OPEN:
+            self.state = BreakerState.OPEN
+            self.opened_at_s = now_s - self.current_cooldown_s
+
+    def _open(self, now_s: float, cooldown_s: float) -> None:
+        self.state = BreakerState.OPEN
+        self.opened_at_s = now_s
+        self.current_cooldown_s = cooldown_s

@@ -1,0 +1,216 @@
+"""Why a payout is where it is, and what happens next and when: a sentence or two for its client and for operators.
+
+Pure, and read-only: it decides nothing. Its twin is `decide`: a reason that is new there needs its words here, and a
+test walks all of them. Never says a phone number or an amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, assert_never
+
+from nepxy.config.masking import mask_text
+from nepxy.engine.capabilities import Capabilities, WebhookTrust
+from nepxy.engine.payout import Payout, Status
+
+REASON_BYTES_MAX: Final = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderNow:
+    """What holds for the payout's provider at this moment, as far as it decides what happens next."""
+
+    capabilities: Capabilities | None = None
+    """None: no account of it is configured here."""
+    paused_reason: str | None = None
+    """Why submits to it are paused; None: they are not."""
+
+
+NOTHING_KNOWN: Final = ProviderNow(capabilities=Capabilities())
+
+
+def explain(payout: Payout, *, now: datetime, provider: ProviderNow = NOTHING_KNOWN) -> str:
+    """Say why the payout is in its state, what happens next and when.
+
+    Args:
+        payout: as last committed.
+        now: aware, UTC.
+        provider: what is known of its provider now.
+
+    Returns:
+        One or two sentences in English; a reason that nobody foresaw gets its state's general words.
+    """
+    words = _Words(payout, now, provider)
+    match payout.status:
+        case Status.PENDING:
+            return f"{words.pending()} {words.next_submit()}"
+        case Status.SENT:
+            return f"{words.sent()} {words.next_question()}"
+        case Status.REVIEW:
+            return f"{words.review()} {words.next_question()}"
+        case Status.CONFIRMED:
+            return f"{payout.provider} paid it{words.settled()}; nothing more happens."
+        case Status.FAILED:
+            return words.failed()
+        case Status.CANCELLED:
+            return f"The client cancelled it before anything was sent{words.settled()}; no money moved."
+        case _:
+            assert_never(payout.status)
+
+
+PENDING: Final[Mapping[str, str]] = {
+    "ACCEPTED": "It is accepted and has not been sent yet.",
+    "NOT_SENT": "The last attempt did not reach {provider}, so no money moved.",
+    "THROTTLED": "{provider} turned the last attempt away unread because it gets too many, so no money moved.",
+    "BLOCKED": "{provider} refuses payouts until an operator acts (balance, credentials, allow-list); no money moved.",
+    "RETRY_WITH_NEW_REFERENCE": "{provider} ended the last attempt unpaid, and a new attempt may succeed.",
+}
+
+SENT: Final[Mapping[str, str]] = {
+    "ATTEMPT_STARTED": "It is being sent to {provider}, and the answer has not come yet.",
+    "RESEND_STARTED": "It is being sent to {provider} once more under the same reference, which cannot pay it twice.",
+    "ANSWER_LOST": "It was sent to {provider}, and the answer was lost: it may be paid or not.",
+    "IN_DOUBT": "It was sent to {provider}, and no clear answer came back: it may be paid or not.",
+    "DUPLICATE_REFERENCE": (
+        "{provider} says that it had our reference before, so an earlier attempt arrived: it may be paid or not."
+    ),
+    "ACCEPTED_BY_PROVIDER": "{provider} has taken it and has not settled it yet.",
+    "ADOPTED": "{provider} knows our reference although our records said that nothing was sent; it is being followed.",
+}
+
+REVIEW: Final[Mapping[str, str]] = {
+    "ACCOUNT_CHANGED": (
+        "It was sent through another account at {provider} than the one that is configured now, "
+        "so nobody can ask about it."
+    ),
+    "UNRESOLVED": "Nobody could say whether {provider} took it, and sending it again might pay it twice.",
+    "TERMS_DIFFER": "{provider} has our reference with other terms (amount, currency or number) than ours.",
+    "OLDER_REFERENCE_PAID": "{provider} says that it paid an older attempt which it had called failed.",
+    "FAILURE_BESIDE_UNRESOLVED": "{provider} refused a repeated attempt while an earlier one is unresolved.",
+    "ABSENT_UNPROVEN": "{provider} does not know our reference, which proves nothing by itself.",
+}
+
+FAILED: Final[Mapping[str, str]] = {
+    "EXPIRED": "It expired{settled} before {provider} took it, so no money moved; nothing more happens.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The parts of the sentences, over one payout at one moment."""
+
+    payout: Payout
+    now: datetime
+    provider: ProviderNow
+
+    def pending(self) -> str:
+        return self._said(PENDING, "It waits to be sent to {provider} ({reason}).")
+
+    def sent(self) -> str:
+        return self._said(SENT, "It is with {provider} ({reason}).")
+
+    def review(self) -> str:
+        cause = self._said(REVIEW, "Something happened that the engine may not decide by itself ({reason}).")
+        return f"{cause} A person must find out, and then confirm or fail it."
+
+    def failed(self) -> str:
+        known = FAILED.get(self.payout.status_reason)
+        if known is not None:
+            return known.format(provider=self.payout.provider, settled=self.settled())
+        after = (
+            "a new payout may succeed"
+            if self.payout.retryable
+            else "correct the cause before making a new payout"
+        )
+        text = "{provider} did not pay it{settled} ({reason}); it is not tried again: {after}."
+        return text.format(
+            provider=self.payout.provider, settled=self.settled(), reason=self._reason(), after=after
+        )
+
+    def next_submit(self) -> str:
+        payout, provider = self.payout, self.provider
+        limit = f"if it cannot be sent by {_clock(payout.expires_at)}, it fails and nothing is paid"
+        if self.now >= payout.expires_at:
+            return f"It expired at {_clock(payout.expires_at)} and is about to fail; nothing is paid."
+        if provider.capabilities is None:
+            return f"No account of {payout.provider} is configured here: an operator must set it up; {limit}."
+        if provider.paused_reason is not None:
+            cause = _safe(provider.paused_reason)
+            why = f" ({cause})" if cause else ""
+            return f"{payout.provider} is paused{why}: it is sent once an operator resumes it; {limit}."
+        if payout.attempt_count > 0 and payout.next_retry_at is not None and payout.next_retry_at > self.now:
+            return f"It is sent again by itself {self._at(payout.next_retry_at)}; {limit}."
+        return f"It is sent as soon as {payout.provider} has a place for it; {limit}."
+
+    def next_question(self) -> str:
+        payout, provider = self.payout, self.provider
+        if payout.status_reason == "ACCOUNT_CHANGED":
+            return f"It moves on when that account is configured again, or when {payout.provider} reports it."
+        if provider.capabilities is None:
+            return (
+                f"No account of {payout.provider} is configured here to ask it: an operator must set one up."
+            )
+        webhook = provider.capabilities.webhooks is not WebhookTrust.NONE
+        waits = f", or as soon as {payout.provider} reports it" if webhook else ""
+        if self._answer_is_due_later and payout.answer_by is not None:
+            return f"An answer may come until {_clock(payout.answer_by)}; after that it is looked into."
+        if not self._can_be_asked:
+            told = f"It moves on when {payout.provider} reports it" if webhook else "It is kept in view"
+            return f"{told}; {payout.provider} cannot be asked about it."
+        when = self._at(payout.next_retry_at) if payout.next_retry_at is not None else "soon"
+        return f"{payout.provider} is asked again {when}{waits}."
+
+    def settled(self) -> str:
+        return f" at {_clock(self.payout.settled_at)}" if self.payout.settled_at is not None else ""
+
+    @property
+    def _answer_is_due_later(self) -> bool:
+        payout = self.payout
+        waiting = payout.status is Status.SENT and payout.provider_ref is None
+        return waiting and payout.answer_by is not None and self.now < payout.answer_by
+
+    @property
+    def _can_be_asked(self) -> bool:
+        capabilities = self.provider.capabilities
+        if capabilities is None or self.payout.account is None:
+            return False
+        if self.payout.provider_ref is not None:
+            return capabilities.status_by_provider_ref
+        return capabilities.lookup_by_reference or capabilities.resend_allowed
+
+    def _said(self, known: Mapping[str, str], otherwise: str) -> str:
+        text = known.get(self.payout.status_reason, otherwise)
+        return text.format(provider=self.payout.provider, reason=self._reason())
+
+    def _reason(self) -> str:
+        return _safe(self.payout.status_reason)
+
+    def _at(self, moment: datetime) -> str:
+        """`at 2026-11-24 10:05:00 UTC (in 4 min)`; `now` for what is due already."""
+        wait_s = (moment - self.now).total_seconds()
+        return f"at {_clock(moment)} (in {_duration(wait_s)})" if wait_s >= 1 else "now"
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _safe(text: str) -> str:
+    """Words of a provider or an operator, without numbers that might be somebody's."""
+    return mask_text(text, REASON_BYTES_MAX)
+
+
+_UNITS: Final[tuple[tuple[float, str, Callable[[float], float]], ...]] = (
+    (120, "s", lambda wait_s: wait_s),
+    (2 * 3600, "min", lambda wait_s: wait_s / 60),
+    (48 * 3600, "h", lambda wait_s: wait_s / 3600),
+)
+
+
+def _duration(wait_s: float) -> str:
+    for limit_s, unit, scaled in _UNITS:
+        if wait_s < limit_s:
+            return f"{scaled(wait_s):.0f} {unit}"
+    return f"{wait_s / 86_400:.0f} days"

@@ -1,0 +1,39 @@
+"""How many calls a second a provider gets: a token bucket with the capacity of one second. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Pace:
+    """Times are seconds of a monotonic clock; `requests_per_s` 0 is unlimited."""
+
+    requests_per_s: float = 0.0
+    tokens: float = 1.0
+    at_s: float = 0.0
+    held_until_s: float = 0.0
+    """The provider asked for silence until then."""
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until the next call may be made; 0: now."""
+        held_s = max(0.0, self.held_until_s - now_s)
+        if self.requests_per_s <= 0:
+            return held_s
+        self._fill(now_s)
+        return max(held_s, (1.0 - self.tokens) / self.requests_per_s if self.tokens < 1.0 else 0.0)
+
+    def called(self, now_s: float) -> None:
+        """A call is made."""
+        if self.requests_per_s > 0:
+            self._fill(now_s)
+            self.tokens -= 1.0
+
+    def hold(self, now_s: float, for_s: float) -> None:
+        """Make no call for a while."""
+        self.held_until_s = max(self.held_until_s, now_s + for_s)
+
+    def _fill(self, now_s: float) -> None:
+        grown = self.tokens + (now_s - self.at_s) * self.requests_per_s
+        self.tokens = min(max(1.0, self.requests_per_s), grown)
+        self.at_s = now_s

@@ -1,0 +1,1 @@
+"""The front end: clients, webhooks and machines over HTTP. It parses, asks the supervisor, and renders."""

@@ -1,0 +1,126 @@
+"""Who asks, and may they: bearer tokens, scopes, and what is registered here about their owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import peewee
+import structlog
+from aiohttp import web
+
+from nepxy.config.groups import AuthSettings
+from nepxy.errors import ClientDisabled, ScopeMissing, TokenMissing
+from nepxy.http.tokens import Claims, verify_token
+from nepxy.storage.database import Reader
+from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find_operator
+
+PAYOUTS_WRITE: Final = "payouts:write"
+PAYOUTS_READ: Final = "payouts:read"
+ADMIN: Final = "admin"
+
+KNOWN_FOR_S: Final = 2.0
+"""How long a look-up is believed: a client that is disabled here is refused after this at the latest."""
+KNOWN_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """What is registered here under a token's subject; a client need not be."""
+
+    client: ClientRecord | None
+    operator: OperatorRecord | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """A client that may do what it asks for."""
+
+    client_id: str
+    external_ref_unique: bool
+
+
+class Gatekeeper:
+    """Checks the token of a request, and remembers for a moment who its owner is."""
+
+    def __init__(self, *, settings: AuthSettings, reader: Reader, clock: Callable[[], datetime]) -> None:
+        """Verify by these secrets, look owners up through `reader`."""
+        self._settings = settings
+        self._reader = reader
+        self._clock = clock
+        self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
+
+    async def client(self, request: web.Request, scope: str) -> Caller:
+        """The client that asks, if its token carries this scope of clients.
+
+        Raises:
+            Unauthenticated, ScopeMissing, ClientDisabled: it may not.
+            Unavailable: nobody can say now.
+        """
+        claims = self._claims(request)
+        if scope not in claims.scopes:
+            raise ScopeMissing(scope)
+        found = await self._registered(claims.subject)
+        record = found.client or found.operator
+        if record is not None and record.disabled:
+            raise ClientDisabled
+        unique = found.client.external_ref_unique if found.client is not None else True
+        return Caller(client_id=claims.subject, external_ref_unique=unique)
+
+    async def operator(self, request: web.Request) -> OperatorRecord:
+        """The operator who asks: the token is not enough, he must be registered here with the scope `admin`.
+
+        Raises:
+            Unauthenticated, ScopeMissing, ClientDisabled: he may not.
+            Unavailable: nobody can say now.
+        """
+        claims = self._claims(request)
+        if ADMIN not in claims.scopes:
+            raise ScopeMissing(ADMIN)
+        operator = (await self._registered(claims.subject)).operator
+        if operator is None or ADMIN not in operator.scopes:
+            raise ScopeMissing(ADMIN)
+        if operator.disabled:
+            raise ClientDisabled
+        return operator
+
+    def _claims(self, request: web.Request) -> Claims:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise TokenMissing
+        claims = verify_token(
+            token.strip(),
+            secrets=(self._settings.jwt_secret, self._settings.jwt_secret_previous),
+            now=self._clock(),
+            leeway_s=self._settings.clock_skew_s,
+        )
+        structlog.contextvars.bind_contextvars(client_id=claims.subject)
+        return claims
+
+    async def _registered(self, subject: str) -> Registered:
+        """Look the owner up; many requests of one client at once share one look-up."""
+        loop = asyncio.get_running_loop()
+        known_until_s, task = self._known.get(subject, (0.0, None))
+        if task is None or loop.time() >= known_until_s or (task.done() and task.exception() is not None):
+            self._make_room()
+            task = loop.create_task(self._reader.run(find_registered, subject))
+            self._known[subject] = (loop.time() + KNOWN_FOR_S, task)
+        return await asyncio.shield(task)
+
+    def _make_room(self) -> None:
+        if len(self._known) < KNOWN_MAX:
+            return
+        now_s = asyncio.get_running_loop().time()
+        self._known = {name: entry for name, entry in self._known.items() if entry[0] > now_s}
+        while len(self._known) >= KNOWN_MAX:
+            self._known.pop(next(iter(self._known)))
+
+
+def find_registered(database: peewee.Database, subject: str) -> Registered:
+    """Both records in one trip to a thread."""
+    client = find_client(database, subject)
+    operator = find_operator(database, subject) if client is None else None
+    return Registered(client=client, operator=operator)

@@ -1,0 +1,60 @@
+"""Cursors of pages: signed and opaque, and good only for the client and the filters that they were made for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from nepxy.config.secret import Secret
+from nepxy.engine.payout import TransactionId
+from nepxy.errors import CursorInvalid
+from nepxy.http.ids import as_transaction_id
+from nepxy.storage.payouts import PayoutFilter
+
+_SALT: Final = "nepxy/payouts-cursor/1"
+CURSOR_CHARACTERS_MAX: Final = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """Makes and reads cursors. `secrets`: the last one signs, all verify."""
+
+    secrets: Sequence[Secret]
+
+    def sign(self, before: TransactionId, *, client_id: str, narrowed: PayoutFilter) -> str:
+        """The cursor of the page whose payouts are older than `before`."""
+        return self._serializer().dumps([before, _binding(client_id, narrowed)])
+
+    def read(self, text: str, *, client_id: str, narrowed: PayoutFilter) -> TransactionId:
+        """Where the page begins.
+
+        Raises:
+            CursorInvalid: we did not make it, or for another client or other filters.
+        """
+        if len(text) > CURSOR_CHARACTERS_MAX:
+            raise CursorInvalid
+        try:
+            content: Any = self._serializer().loads(text)
+        except BadData:
+            raise CursorInvalid from None
+        if not isinstance(content, list) or len(content) != 2 or content[1] != _binding(client_id, narrowed):
+            raise CursorInvalid
+        before = as_transaction_id(str(content[0]))
+        if before is None:
+            raise CursorInvalid
+        return before
+
+    def _serializer(self) -> URLSafeSerializer:
+        keys = [secret.get_secret_value() for secret in self.secrets if secret.get_secret_value()]
+        return URLSafeSerializer(keys, salt=_SALT, signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _binding(client_id: str, narrowed: PayoutFilter) -> str:
+    """A short digest of whose list it is, and how it is narrowed."""
+    parts = [client_id, *(str(getattr(narrowed, name)) for name in PayoutFilter.__slots__)]
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,74 @@
+"""What the front end measures. Names that alerts rely on are kept; new ones start with `nepxy_`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+UNMATCHED: Final = "unmatched"
+"""The route of a request that no route matches: its path is anybody's text, and no label."""
+
+STATUSES: Final = (200, 202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503)
+"""Statuses that exist as series from the start, for each route."""
+
+PAYOUTS_ROUTE: Final = "/v1/payouts"
+BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class HttpMetrics:
+    """Counters of requests, webhooks and replays, and how long requests take."""
+
+    def __init__(
+        self, registry: CollectorRegistry, *, routes: Iterable[str], providers: Iterable[str]
+    ) -> None:
+        """Create all metrics with every known combination of labels, so that zero is no gap.
+
+        Args:
+            registry: where they are collected.
+            routes: path templates.
+            providers: canonical names.
+        """
+        self.requests = Counter(
+            "http_requests_total", "HTTP requests answered.", ("route", "status"), registry=registry
+        )
+        self.request_seconds = Histogram(
+            "nepxy_http_request_seconds",
+            "From a request's head to its answer.",
+            ("route",),
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+        self.webhooks = Counter(
+            "webhook_events_total",
+            "Webhooks received.",
+            ("provider", "signature_valid", "applied"),
+            registry=registry,
+        )
+        self.webhooks_unstored = Counter(
+            "nepxy_webhooks_unstored_total",
+            "Unsigned webhooks beyond what is stored a second.",
+            ("provider",),
+            registry=registry,
+        )
+        self.replays = Counter(
+            "idempotency_replays_total",
+            "Requests answered from an idempotency record.",
+            ("route",),
+            registry=registry,
+        )
+        self.replays.labels(PAYOUTS_ROUTE)
+        for route in (*routes, UNMATCHED):
+            self.request_seconds.labels(route)
+            for status in STATUSES:
+                self.requests.labels(route, str(status))
+        for provider in providers:
+            self.webhooks_unstored.labels(provider)
+            for valid, applied in ((True, True), (True, False), (False, False)):
+                self.webhooks.labels(provider, label(valid), label(applied))
+
+
+def label(value: bool) -> str:
+    """A boolean as the existing dashboards write it."""
+    return "true" if value else "false"

@@ -1,0 +1,98 @@
+"""What the handlers share, and how they get at it: one typed key into the aiohttp application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import peewee
+import structlog
+from aiohttp import web
+
+from nepxy.actors.messages import DescribeEngine, EngineView
+from nepxy.engine.runtime import ask
+from nepxy.http.asking import Engine
+from nepxy.http.auth import Gatekeeper
+from nepxy.http.checks import SharedCheck
+from nepxy.http.cursors import Cursors
+from nepxy.http.front import FrontEnd
+from nepxy.http.metrics import HttpMetrics
+
+DATABASE_WAIT_S: Final = 0.8
+"""Health answers within a second, whatever the database does."""
+ENGINE_WAIT_S: Final = 0.5
+FRESH_S: Final = 0.5
+MIGRATIONS_FRESH_S: Final = 2.0
+
+REQUEST_ID: Final = "nepxy_request_id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Made once for an application."""
+
+    front: FrontEnd
+    engine: Engine
+    gatekeeper: Gatekeeper
+    cursors: Cursors
+    metrics: HttpMetrics
+    database_up: SharedCheck[bool]
+    engine_view: SharedCheck[EngineView]
+    migrations_pending: SharedCheck[tuple[str, ...]]
+
+    def now(self) -> datetime:
+        """Now; aware, UTC."""
+        return self.front.clock()
+
+
+PARTS: Final = web.AppKey("parts", Parts)
+
+
+def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
+    """Compose what the handlers share. Nothing runs yet."""
+
+    async def database_up() -> bool:
+        return await front.reader.run(_select_one)
+
+    async def engine_view() -> EngineView:
+        view = await ask(front.supervisor, DescribeEngine(), timeout_s=ENGINE_WAIT_S)
+        if not isinstance(view, EngineView):
+            raise TypeError(f"the supervisor described itself as {type(view).__name__}")
+        return view
+
+    async def migrations_pending() -> tuple[str, ...]:
+        return await front.migrations_pending()
+
+    auth = front.settings.auth
+    return Parts(
+        front=front,
+        engine=Engine(front.supervisor, timeout_s=front.settings.http.ask_timeout_s),
+        gatekeeper=Gatekeeper(settings=auth, reader=front.reader, clock=front.clock),
+        cursors=Cursors((auth.jwt_secret_previous, auth.jwt_secret)),
+        metrics=metrics,
+        database_up=SharedCheck("database", database_up, wait_s=DATABASE_WAIT_S, fresh_s=FRESH_S),
+        engine_view=SharedCheck("engine", engine_view, wait_s=ENGINE_WAIT_S, fresh_s=FRESH_S),
+        migrations_pending=SharedCheck(
+            "migrations", migrations_pending, wait_s=DATABASE_WAIT_S, fresh_s=MIGRATIONS_FRESH_S
+        ),
+    )
+
+
+def parts_of(request: web.Request) -> Parts:
+    """The application's parts, for a handler."""
+    return request.app[PARTS]
+
+
+def request_id_of(request: web.Request) -> str:
+    """The id of this request, which the outermost middleware gave it."""
+    return str(request[REQUEST_ID])
+
+
+def note(**fields: object) -> None:
+    """Bind fields to this request's log lines."""
+    structlog.contextvars.bind_contextvars(**fields)
+
+
+def _select_one(database: peewee.Database) -> bool:
+    return bool(database.execute_sql("SELECT 1").fetchone() == (1,))

@@ -1,0 +1,1 @@
+"""One module a subject. Each has `ROUTES`: method, path, handler."""

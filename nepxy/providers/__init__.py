@@ -1,0 +1,1 @@
+"""One adapter a provider: wire format in, outcome out. Adapters map; they never decide what follows."""

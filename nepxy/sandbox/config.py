@@ -1,0 +1,106 @@
+"""What a sandbox is told at its start: who it plays, how fast, and where it remembers.
+
+Only values and their checks; no environment variable, file or clock is read here.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+class AuthMode(StrEnum):
+    """How a client proves who it is (providers page 5.1 [N])."""
+
+    BEARER = "bearer"
+    X_API_KEY = "x-api-key"
+    NONE = "none"
+
+
+class DuplicateBehaviour(StrEnum):
+    """What the provider does with a reference that it has already accepted (providers page 5.6, 9)."""
+
+    PAYS_AGAIN = "pays_again"
+    """Moves the money again, under a new provider reference: how a double payment shows in the ledger."""
+    REJECTS = "rejects"
+    """409; nothing moves."""
+    REPLAYS = "replays"
+    """Answers with the first acceptance; nothing moves. The same reference with another body is a 409."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderConfig:
+    """One provider's account with us, seen from the provider's side."""
+
+    api_key: str = field(default="sandbox-key", repr=False)
+    auth_mode: AuthMode = AuthMode.BEARER
+    webhook_url: str | None = None
+    """Where results are posted, such as `http://127.0.0.1:8001/v1/webhooks/tmoney`; None: polling only."""
+    webhook_secret: str = field(default="", repr=False)
+    """Key of the HMAC-SHA256 over the raw body; required with a `webhook_url`."""
+    duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
+    status_lookup_by_our_reference: bool = False
+    """Whether the status path also takes our `external_id`; the contract does not say [U]."""
+
+    def __post_init__(self) -> None:
+        # A plain "rejects" from a script must not slip past comparisons by identity.
+        object.__setattr__(self, "auth_mode", AuthMode(self.auth_mode))
+        object.__setattr__(self, "duplicate_behaviour", DuplicateBehaviour(self.duplicate_behaviour))
+        if self.auth_mode is not AuthMode.NONE and not self.api_key:
+            raise ValueError("api_key is empty: set it, or auth_mode none")
+        if self.webhook_url is not None:
+            parts = urlsplit(self.webhook_url)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("webhook_url must be an absolute http or https URL, or None")
+            if not self.webhook_secret:
+                raise ValueError("webhook_secret is empty: webhooks are signed, set it beside webhook_url")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """Everything that a sandbox needs; all of it has a default that suits a laptop."""
+
+    tmoney: ProviderConfig = field(default_factory=ProviderConfig)
+    settle_delay_s: float = 1.0
+    """From acceptance to the final state and its webhook; magic numbers stretch it by a factor."""
+    seed: int = 0
+    """Decides every probabilistic fault: the same seed, reference and submit number meet the same fate."""
+    slow_s: float = 3.0
+    """How long the `slow` number takes to answer."""
+    late_reply_s: float = 30.0
+    """When a late answer comes: longer than any client waits (the engine's default is 20 s)."""
+    hang_s: float = 120.0
+    """How long "never answers" holds the connection before it drops it."""
+    retry_after_s: int = 2
+    """`Retry-After` of 429 and 503 answers, whole seconds."""
+    webhook_concurrency_max: int = 64
+    """Webhook requests under way at one moment."""
+    webhook_backlog_max: int = 100_000
+    """Webhooks not yet acknowledged; above it, new ones are dropped and counted as failed."""
+    webhook_tries_max: int = 8
+    webhook_backoff_s: float = 0.25
+    """Wait after the first failed try; doubles with each further one."""
+    webhook_backoff_s_max: float = 30.0
+    webhook_timeout_s: float = 10.0
+    ledger_path: Path | None = None
+    """Append-only JSON-lines file that lets orders and movements survive a restart; None: memory only."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "settle_delay_s",
+            "slow_s",
+            "late_reply_s",
+            "hang_s",
+            "retry_after_s",
+            "webhook_backoff_s",
+        ):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        for name in (
+            "webhook_concurrency_max",
+            "webhook_backlog_max",
+            "webhook_tries_max",
+            "webhook_timeout_s",
+        ):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be above zero")

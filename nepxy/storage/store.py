@@ -1,0 +1,71 @@
+"""The database as actors see it: coroutines over the repositories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from nepxy.engine.payout import Payout, TransactionId
+from nepxy.storage import controls, leases, payouts, webhooks
+from nepxy.storage.database import Reader
+from nepxy.storage.leases import HeldShards
+from nepxy.storage.webhooks import StoredWebhook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseStore:
+    """One node's view. Each coroutine may raise `Unavailable`."""
+
+    reader: Reader
+    node_id: str
+    host: str
+    app_version: str
+    lease_ttl_s: float
+
+    async def load(self, transaction_id: TransactionId) -> Payout | None:
+        """The payout as last committed."""
+        return await self.reader.run(payouts.load_payout, transaction_id)
+
+    async def due(
+        self,
+        *,
+        until: datetime,
+        shards: Sequence[int],
+        after: tuple[datetime, TransactionId] | None,
+        limit: int,
+    ) -> list[Payout]:
+        """In-flight payouts due by `until`, longest due first."""
+        return await self.reader.run(
+            payouts.due_payouts, until=until, shards=shards, after=after, limit=limit
+        )
+
+    async def webhooks(self, webhook_ids: Sequence[str]) -> list[StoredWebhook]:
+        """These webhooks, if they are still parked."""
+        return await self.reader.run(webhooks.parked_webhooks, webhook_ids)
+
+    async def joinable_webhooks(self, *, limit: int) -> list[StoredWebhook]:
+        """Parked webhooks whose payout has become known."""
+        return await self.reader.run(webhooks.joinable_webhooks, limit=limit)
+
+    async def acquire_or_renew(self) -> HeldShards:
+        """Renew this node's leases, and take what is free."""
+        return await self.reader.run(
+            leases.acquire_or_renew,
+            node_id=self.node_id,
+            host=self.host,
+            app_version=self.app_version,
+            ttl_s=self.lease_ttl_s,
+        )
+
+    async def release_shards(self) -> None:
+        """Give all shards back."""
+        await self.reader.run(leases.release, node_id=self.node_id)
+
+    async def paused_providers(self) -> Mapping[str, str]:
+        """Provider to reason, for those that are paused."""
+        return await self.reader.run(controls.paused_providers)
+
+    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+        """Pause or resume a provider, for every node and across restarts."""
+        await self.reader.run(controls.set_paused, provider, paused=paused, reason=reason, who=who)
