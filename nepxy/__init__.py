@@ -1,0 +1,1 @@
+"""NepXy: an actor-based payout engine for mobile money."""

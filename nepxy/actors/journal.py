@@ -13,12 +13,12 @@ from zlib import crc32
 
 import structlog
 
-from nepxy.actors.journal_writer import BatchWritten, WriteBatch, WriterFaltered
+from nepxy.actors.journal_writer import BatchWritten, WriteBatch, WriterDied, WriterFaltered
 from nepxy.actors.messages import Commit, Committed, JournalFaltered, JournalRecovered
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.engine.payout import shard_of
 from nepxy.engine.runtime import LoopActor
-from nepxy.errors import EngineBusy, NepXyError
+from nepxy.errors import EngineBusy, InvariantViolation, NepXyError
 from nepxy.storage.journal import conflict_keys
 from nepxy.storage.writes import (
     Answer,
@@ -46,6 +46,7 @@ class Journal(LoopActor):
 
     __slots__ = (
         "_batch_max",
+        "_escalate",
         "_faltering",
         "_in_flight",
         "_lanes",
@@ -64,6 +65,7 @@ class Journal(LoopActor):
         make_writers: Callable[[Callable[[Any], None]], Sequence[Writer]],
         metrics: EngineMetrics,
         watcher: Callable[[Any], None] = lambda message: None,
+        escalate: Callable[[str], None] = lambda reason: None,
         batch_max: int = 256,
         waiting_max: int = 20_000,
         **kwargs: Any,
@@ -74,6 +76,7 @@ class Journal(LoopActor):
             make_writers: given a thread-safe way to tell this actor, makes the writers, one a lane.
             metrics: where batch sizes and commit times go.
             watcher: told `JournalFaltered` and `JournalRecovered`.
+            escalate: called when the journal or a writer died: nothing can be recorded, so the process must end.
             batch_max: writes a transaction.
             waiting_max: writes that may wait; beyond it new payouts are refused, facts never.
         """
@@ -84,6 +87,7 @@ class Journal(LoopActor):
         self._faltering: dict[int, NepXyError] = {}
         self._metrics = metrics
         self._watcher = watcher
+        self._escalate = escalate
         self._batch_max = batch_max
         self._waiting_max = waiting_max
 
@@ -101,11 +105,17 @@ class Journal(LoopActor):
                 self._answer(message)
             case WriterFaltered():
                 self._faltered(message)
+            case WriterDied(error=error):
+                raise InvariantViolation("INVARIANT_VIOLATED", f"a journal writer died: {error}")
             case "depth":
                 return self.waiting_count
             case _:
                 raise TypeError(f"the journal does not take {type(message).__name__}")
         return None
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """Nothing can be recorded any more: end the process, and let the next one go on from the rows."""
+        self._escalate(f"the journal died: {exception_value}")
 
     def _take(self, commit: Commit) -> None:
         lane = self._lane_of(commit)

@@ -56,6 +56,13 @@ class WriterFaltered:
     error: NepXyError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterDied:
+    """A writer to the journal: it is no more, and its batch's outcome with it."""
+
+    error: str
+
+
 class JournalWriter(pykka.ThreadingActor):
     """One lane of the journal."""
 
@@ -89,6 +96,10 @@ class JournalWriter(pykka.ThreadingActor):
         self._tell_journal(
             BatchWritten(lane=message.lane, answers=answers, commit_s=time.monotonic() - began_s)
         )
+
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """Tell the journal, which cannot go on without this lane."""
+        self._tell_journal(WriterDied(error=f"{exception_type.__name__}: {exception_value}"))
 
     def on_stop(self) -> None:
         """Close the connection."""

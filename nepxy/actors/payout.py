@@ -242,11 +242,7 @@ class PayoutActor(LoopActor):
     def _committed(self, message: Committed) -> None:
         if message.tag == POSTPONED:
             return
-        if self._busy is None or self._busy[1] is None:
-            raise InvariantViolation(
-                "INVARIANT_VIOLATED", "the journal answered a write that nobody waits for"
-            )
-        deliver, decision = self._busy
+        deliver, decision = self._in_commit()
         match message.answer:
             case Moved(payout=payout, parked_webhooks=parked):
                 self._busy = None
@@ -271,6 +267,12 @@ class PayoutActor(LoopActor):
                 raise error
             case other:
                 raise TypeError(f"the journal answered {type(other).__name__} to a payout")
+
+    def _in_commit(self) -> tuple[Deliver, Decision]:
+        deliver, decision = self._busy or (None, None)
+        if deliver is None or decision is None:
+            raise InvariantViolation("INVARIANT_VIOLATED", "the journal answered what nobody waits for")
+        return deliver, decision
 
     def _reload(self) -> None:
         self.pipe_to_self(

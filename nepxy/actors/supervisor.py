@@ -230,6 +230,10 @@ class Supervisor(LoopActor):
         self._maybe_drained()
         return None
 
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """Nobody is above: end the process, and let the next one go on from the rows."""
+        self._escalate(f"the supervisor died: {exception_value}")
+
     # ---- payouts in --------------------------------------------------------------------------------
 
     def _accept(self, message: AcceptPayout) -> None:

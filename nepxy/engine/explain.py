@@ -89,6 +89,7 @@ REVIEW: Final[Mapping[str, str]] = {
     "TERMS_DIFFER": "{provider} has our reference with other terms (amount, currency or number) than ours.",
     "OLDER_REFERENCE_PAID": "{provider} says that it paid an older attempt which it had called failed.",
     "FAILURE_BESIDE_UNRESOLVED": "{provider} refused a repeated attempt while an earlier one is unresolved.",
+    "CRASHED_TOO_OFTEN": "Handling it failed again and again on our side, so the engine leaves it alone.",
     "ABSENT_UNPROVEN": "{provider} does not know our reference, which proves nothing by itself.",
 }
 
@@ -174,7 +175,7 @@ class _Words:
     @property
     def _can_be_asked(self) -> bool:
         capabilities = self.provider.capabilities
-        if capabilities is None or self.payout.account is None:
+        if capabilities is None:
             return False
         if self.payout.provider_ref is not None:
             return capabilities.status_by_provider_ref

@@ -1,0 +1,187 @@
+"""`python -m nepxy …` and `nepxy …`: the commands, each a thin shell over a room."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from nepxy.cli import dev
+from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
+from nepxy.cli.sandbox import sandbox_command
+from nepxy.cli.serve import serve as serve_process
+from nepxy.http.tokens import issue_token
+from nepxy.storage.controls import paused_providers, set_paused
+from nepxy.storage.migrate import MigrationError, migrate_down, migrate_up, migration_status
+from nepxy.storage.people import save_client, save_operator
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="NepXy pays people's mobile-money wallets."
+)
+migrate = typer.Typer(no_args_is_help=True, help="The database's schema.")
+token = typer.Typer(no_args_is_help=True, help="Access tokens for development and scripts.")
+clients = typer.Typer(no_args_is_help=True, help="Clients of the API.")
+operators = typer.Typer(no_args_is_help=True, help="Named people who may steer the engine.")
+providers = typer.Typer(no_args_is_help=True, help="Mobile-money providers.")
+app.add_typer(migrate, name="migrate")
+app.add_typer(token, name="token")
+app.add_typer(clients, name="clients")
+app.add_typer(operators, name="operators")
+app.add_typer(providers, name="providers")
+app.command("sandbox")(sandbox_command)
+
+Port = Annotated[int | None, typer.Option(help="TCP port; PORT otherwise.")]
+
+
+@app.command()
+def serve(port: Port = None) -> None:
+    """Run the engine until SIGTERM or SIGINT."""
+    settings = read_settings()
+    if port is not None:
+        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+    with database_of(settings) as url:
+        status = serve_process(settings, url)
+    raise typer.Exit(status)
+
+
+@app.command()
+def run(
+    port: Port = None, sandbox_port: Annotated[int, typer.Option(help="The sandbox's TCP port.")] = 8002
+) -> None:
+    """Run everything that a developer needs: PostgreSQL, sandbox and engine, migrated and ready."""
+    settings = read_settings()
+    if port is not None:
+        settings = settings.model_copy(update={"http": settings.http.model_copy(update={"port": port})})
+    raise typer.Exit(dev.run(settings, sandbox_port=sandbox_port))
+
+
+@migrate.command("up")
+def migrate_up_command() -> None:
+    """Apply every pending migration: all of them, or none."""
+    settings = read_settings()
+    with database_of(settings) as url:
+        try:
+            applied = migrate_up(url)
+        except MigrationError as error:
+            stop_with(str(error), error.hint)
+    typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is current")
+
+
+@migrate.command("down")
+def migrate_down_command() -> None:
+    """Roll the newest migration back, and only that one."""
+    settings = read_settings()
+    with database_of(settings) as url:
+        try:
+            name = migrate_down(url)
+        except MigrationError as error:
+            stop_with(str(error), error.hint)
+    typer.echo(f"rolled back {name}" if name else "nothing to roll back")
+
+
+@migrate.command("status")
+def migrate_status_command() -> None:
+    """Compare the schema with this release; exit status 1 if it is not current."""
+    settings = read_settings()
+    with database_of(settings) as url:
+        status = migration_status(url)
+    for label in ("applied", "pending", "unknown", "changed"):
+        for name in getattr(status, label):
+            typer.echo(f"{label:8} {name}")
+    raise typer.Exit(0 if status.is_current else 1)
+
+
+@token.command("client")
+def token_client(
+    client_id: str = dev.CLIENT_ID, minutes: Annotated[int, typer.Option(min=1, max=1440)] = 60
+) -> None:
+    """Print a token with a client's scopes."""
+    typer.echo(_token(client_id, ("payouts:write", "payouts:read"), minutes))
+
+
+@token.command("operator")
+def token_operator(
+    operator_id: str = dev.OPERATOR_ID, minutes: Annotated[int, typer.Option(min=1, max=1440)] = 60
+) -> None:
+    """Print a token with an operator's scopes; honoured only if the operator is registered."""
+    typer.echo(_token(operator_id, ("admin",), minutes))
+
+
+def _token(subject: str, scopes: tuple[str, ...], minutes: int) -> str:
+    secret = read_settings().auth.jwt_secret
+    return issue_token(
+        subject=subject, scopes=scopes, secret=secret, now=datetime.now(UTC), expires_in_s=minutes * 60
+    )
+
+
+@clients.command("add")
+def clients_add(
+    client_id: str,
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    external_ref_unique: Annotated[
+        bool, typer.Option(help="Refuse a second payout with one external_ref.")
+    ] = True,
+) -> None:
+    """Register a client, or give it a new secret (the one before goes on working); prints the secret once."""
+    settings, secret = read_settings(), secrets.token_urlsafe(32)
+    with database_of(settings) as url, reader_of(settings, url) as reader:
+        reader.run_here(
+            save_client,
+            client_id=client_id,
+            name=name or client_id,
+            secret=secret,
+            external_ref_unique=external_ref_unique,
+        )
+    typer.echo(f"client_id={client_id}\nclient_secret={secret}")
+
+
+@operators.command("add")
+def operators_add(operator_id: str, name: Annotated[str, typer.Option(help="The person's name.")]) -> None:
+    """Register an operator, or give one a new secret; prints the secret once."""
+    settings, secret = read_settings(), secrets.token_urlsafe(32)
+    with database_of(settings) as url, reader_of(settings, url) as reader:
+        reader.run_here(save_operator, operator_id=operator_id, name=name, secret=secret)
+    typer.echo(f"client_id={operator_id}\nclient_secret={secret}")
+
+
+@providers.command("list")
+def providers_list() -> None:
+    """Show each provider: whether it takes payouts, what it lacks, whether it is paused and why."""
+    settings = read_settings()
+    with database_of(settings) as url, reader_of(settings, url) as reader:
+        paused = reader.run_here(paused_providers)
+    table = Table("provider", "enabled", "lacks", "paused")
+    for name, provider in settings.providers.items():
+        lacks = ", ".join(provider.ready_problems) or "nothing"
+        table.add_row(name, "yes" if provider.enabled else "no", lacks, paused.get(name, "no"))
+    Console().print(table)
+
+
+@providers.command("pause")
+def providers_pause(
+    name: str, reason: Annotated[str, typer.Option()], who: Annotated[str, typer.Option()] = "cli"
+) -> None:
+    """Stop new submits to a provider, on every node within 2 s; polls and settlement go on."""
+    _set_paused(name, paused=True, reason=reason, who=who)
+
+
+@providers.command("resume")
+def providers_resume(
+    name: str, reason: Annotated[str, typer.Option()], who: Annotated[str, typer.Option()] = "cli"
+) -> None:
+    """Let submits to a provider go again, on every node within 2 s."""
+    _set_paused(name, paused=False, reason=reason, who=who)
+
+
+def _set_paused(name: str, *, paused: bool, reason: str, who: str) -> None:
+    settings = read_settings()
+    known = name.upper()
+    if known not in settings.providers:
+        stop_with(f"There is no provider {name}.", f"There are: {', '.join(settings.providers)}")
+    with database_of(settings) as url, reader_of(settings, url) as reader:
+        reader.run_here(set_paused, known, paused=paused, reason=reason, who=f"operator:{who}")
+    typer.echo(f"{known} is {'paused' if paused else 'resumed'}")

@@ -1,0 +1,360 @@
+"""The composition root: builds the engine in order, and stops it in reverse.
+
+Start: database, runtime, journal, supervisor, HTTP. Stop: intake (readiness turns false), provider calls in
+flight, journal, HTTP, leases, connections. Webhooks are served until the journal closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import peewee
+import structlog
+import uuid_utils.compat as uuids
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from nepxy.actors.context import EngineParts, Ownership
+from nepxy.actors.journal import Journal
+from nepxy.actors.journal_writer import JournalWriter
+from nepxy.actors.messages import Drain
+from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
+from nepxy.config.logs import configure_logging
+from nepxy.config.providers import ProviderSettings
+from nepxy.config.settings import Settings
+from nepxy.engine.capabilities import Capabilities
+from nepxy.engine.decide import Policy
+from nepxy.engine.retry import RetryPolicy
+from nepxy.engine.runtime import (
+    ActorDeadError,
+    AskTimeout,
+    LoopActorRef,
+    LoopScheduler,
+    Runtime,
+    ask,
+    stop_and_wait,
+)
+from nepxy.errors import NepXyError, Unavailable
+from nepxy.http.app import create_app
+from nepxy.http.front import FrontEnd
+from nepxy.providers.contract import Adapter
+from nepxy.providers.registry import FACTORIES, build_adapters
+from nepxy.providers.signatures import signed_with
+from nepxy.storage import leases
+from nepxy.storage.database import Reader, connect_writer
+from nepxy.storage.migrate import MigrationStatus, migration_status
+from nepxy.storage.store import DatabaseStore
+
+log = structlog.get_logger("nepxy.serve")
+
+EXIT_OK: Final = 0
+EXIT_REFUSED: Final = 2
+EXIT_UNRECORDED: Final = 3
+EXIT_DIED: Final = 70
+
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread may keep the others from the interpreter: the loop must not wait 5 ms for a journal thread."""
+
+
+def serve(settings: Settings, url: str, *, ready: Callable[[int], None] | None = None) -> int:
+    """Run the engine until SIGTERM or SIGINT.
+
+    Args:
+        settings: validated whole.
+        url: the database's.
+        ready: called with the port once it listens.
+
+    Returns:
+        The exit status: 0 clean; 2 refused to start; 3 answers unrecorded at the stop; 70 something died.
+    """
+    configure_logging(settings.log.format, settings.log.level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    # Hundreds of thousands of long-lived actors: the default thresholds walk them all the time.
+    gc.set_threshold(50_000, 20, 100)
+    for warning in settings.warnings:
+        log.warning("settings.doubtful", warning=warning)
+    return uvloop.run(_Process(settings, url, ready).run())
+
+
+class _Process:
+    """One serving process, from its start to its exit status."""
+
+    def __init__(self, settings: Settings, url: str, ready: Callable[[int], None] | None) -> None:
+        self._settings = settings
+        self._url = url
+        self._ready = ready
+        self._stop = asyncio.Event()
+        self._died: str | None = None
+        self._giving_up = threading.Event()
+        self._registry = CollectorRegistry()
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        reader = self._reader()
+        try:
+            installation_id = await self._check_database(reader)
+        except NepXyError as refused:
+            reader.close()
+            sys.stderr.write(f"nepxy cannot start: {refused.message}\n{refused.hint}\n")
+            return EXIT_REFUSED
+        listener = self._listen()
+        if listener is None:
+            reader.close()
+            return EXIT_REFUSED
+        return await self._run_engine(reader, listener, installation_id)
+
+    async def _run_engine(self, reader: Reader, listener: socket.socket, installation_id: str) -> int:
+        settings = self._settings
+        adapters = build_adapters(settings.providers)
+        journal, supervisor, store = self._start_actors(reader, adapters, installation_id)
+        runner = self._http(reader, supervisor, adapters, installation_id)
+        await runner.setup()
+        await web.SockSite(runner, listener, backlog=1024).start()
+        port = listener.getsockname()[1]
+        log.info("engine.started", host=settings.http.host, port=port, version=settings.app_version)
+        if self._ready is not None:
+            self._ready(port)
+        await self._stop.wait()
+        log.info("engine.stopping", reason=self._died or "asked to")
+        unrecorded = await self._drain(journal, supervisor)
+        await runner.cleanup()
+        with contextlib.suppress(AskTimeout):
+            await stop_and_wait(supervisor, timeout_s=2.0)
+        with contextlib.suppress(AskTimeout):
+            await stop_and_wait(journal, timeout_s=2.0)
+        with contextlib.suppress(Unavailable, peewee.PeeweeException):
+            await asyncio.wait_for(store.release_shards(), timeout=3.0)
+        for adapter in adapters.values():
+            await adapter.close()
+        await asyncio.to_thread(reader.close)
+        if self._died is not None:
+            sys.stderr.write(f"nepxy died: {self._died}\n")
+            return EXIT_DIED
+        if unrecorded:
+            sys.stderr.write(
+                f"nepxy stopped with {unrecorded} answers unrecorded, because the database did not take them: "
+                "those payouts are in doubt at the next start, and will be looked into then.\n"
+            )
+            return EXIT_UNRECORDED
+        log.info("engine.stopped")
+        return EXIT_OK
+
+    # ---- start ------------------------------------------------------------------------------------------
+
+    def _reader(self) -> Reader:
+        database = self._settings.database
+        return Reader(
+            self._url,
+            connections_max=database.pool_connections_max,
+            statement_timeout_s=database.statement_timeout_s,
+            connect_timeout_s=database.connect_timeout_s,
+        )
+
+    async def _check_database(self, reader: Reader) -> str:
+        try:
+            status = await asyncio.to_thread(migration_status, self._url)
+        except Exception as error:
+            raise Unavailable(
+                "DATABASE_UNAVAILABLE",
+                f"the database cannot be reached ({type(error).__name__})",
+                "Check DATABASE_URL, and that the server is up.",
+            ) from error
+        problem = _schema_problem(status)
+        if problem is not None:
+            raise problem
+        return self._settings.engine.installation_id or await reader.run(leases.installation_id)
+
+    def _listen(self) -> socket.socket | None:
+        """Take the port before anything starts, so that a taken one leaves nothing half-done."""
+        http = self._settings.http
+        family = socket.AF_INET6 if ":" in http.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((http.host, http.port))
+        except OSError as error:
+            listener.close()
+            sys.stderr.write(
+                f"nepxy cannot start: {http.host}:{http.port} cannot be listened on ({error.strerror}).\n"
+                "Stop what holds the port, or set PORT to another one.\n"
+            )
+            return None
+        listener.setblocking(False)
+        return listener
+
+    def _start_actors(
+        self, reader: Reader, adapters: dict[str, Adapter], installation_id: str
+    ) -> tuple[LoopActorRef[Journal], LoopActorRef[Supervisor], DatabaseStore]:
+        settings = self._settings
+        metrics = EngineMetrics(self._registry, settings.providers)
+        runtime = Runtime(scheduler=LoopScheduler(), observer=metrics)
+        node_id = f"{socket.gethostname()}-{os.getpid()}-{str(uuids.uuid4())[:8]}"
+        store = DatabaseStore(
+            reader=reader,
+            node_id=node_id,
+            host=socket.gethostname(),
+            app_version=settings.app_version,
+            lease_ttl_s=settings.engine.lease_ttl_s,
+        )
+        supervisor: LoopActorRef[Supervisor] | None = None
+
+        def watch(message: Any) -> None:
+            if supervisor is not None:
+                runtime.tell_or_dead_letter(supervisor, message)
+
+        journal = Journal.start(
+            make_writers=self._writers,
+            metrics=metrics,
+            watcher=watch,
+            escalate=self._escalate,
+            runtime=runtime,
+        )
+        parts = EngineParts(
+            store=store,
+            journal=journal,
+            ownership=Ownership(node_id=node_id),
+            metrics=metrics,
+            new_id=lambda: str(uuids.uuid4()),
+            dice=random.Random(),  # noqa: S311 - jitter, not a secret
+            passivate_after_s=settings.engine.passivate_after_s,
+            payouts_in_memory_max=settings.engine.payouts_in_memory_max,
+            restarts_max=settings.engine.restarts_max,
+            restarts_within_s=settings.engine.restarts_within_s,
+        )
+        setups = {
+            name: _setup(provider, adapters.get(name), installation_id)
+            for name, provider in settings.providers.items()
+        }
+        limits = SupervisorLimits(
+            lease_ttl_s=settings.engine.lease_ttl_s,
+            sweep_interval_s=settings.engine.sweep_interval_s,
+            recovery_batch=settings.engine.recovery_batch,
+            drain_limit_s=settings.engine.drain_limit_s,
+        )
+        supervisor = Supervisor.start(
+            parts=parts, setups=setups, limits=limits, escalate=self._escalate, runtime=runtime
+        )
+        for name, provider in settings.providers.items():
+            if provider.enabled and name not in adapters:
+                missing = ", ".join(provider.ready_problems) or "an adapter in this release"
+                log.warning("provider.not_ready", provider=name, missing=missing)
+        return journal, supervisor, store
+
+    def _writers(self, tell_journal: Callable[[Any], None]) -> Sequence[Any]:
+        database = self._settings.database
+        return [
+            JournalWriter.start(
+                database=connect_writer(
+                    self._url,
+                    statement_timeout_s=database.statement_timeout_s,
+                    connect_timeout_s=database.connect_timeout_s,
+                ),
+                tell_journal=tell_journal,
+                giving_up=self._giving_up,
+            )
+            for _ in range(database.journal_writers)
+        ]
+
+    def _http(
+        self,
+        reader: Reader,
+        supervisor: LoopActorRef[Supervisor],
+        adapters: dict[str, Adapter],
+        installation_id: str,
+    ) -> web.AppRunner:
+        async def migrations_pending() -> tuple[str, ...]:
+            status = await asyncio.to_thread(migration_status, self._url)
+            return tuple(status.pending)
+
+        front = FrontEnd(
+            settings=self._settings,
+            supervisor=supervisor,
+            reader=reader,
+            adapters=adapters,
+            signed_with=signed_with,
+            installation_id=installation_id,
+            registry=self._registry,
+            clock=lambda: datetime.now(UTC),
+            new_id=lambda: str(uuids.uuid7()),
+            migrations_pending=migrations_pending,
+        )
+        # Requests whose client is gone go on: what was told to the supervisor is decided all the same.
+        return web.AppRunner(
+            create_app(front), access_log=None, handler_cancellation=False, shutdown_timeout=3.0
+        )
+
+    # ---- stop -------------------------------------------------------------------------------------------
+
+    def _escalate(self, reason: str) -> None:
+        log.critical("engine.died", reason=reason)
+        self._died = self._died or reason
+        self._stop.set()
+
+    async def _drain(self, journal: LoopActorRef[Journal], supervisor: LoopActorRef[Supervisor]) -> int:
+        """Let what is in flight end, within the limit; how many writes are unrecorded then."""
+        limit_s = self._settings.engine.drain_limit_s
+        if self._died is None:
+            try:
+                await ask(supervisor, Drain(), timeout_s=limit_s)
+            except (AskTimeout, ActorDeadError):
+                log.warning("engine.drain_limit_reached", limit_s=limit_s)
+        try:
+            waiting = int(await ask(journal, "depth", timeout_s=2.0))
+        except (AskTimeout, ActorDeadError):
+            waiting = 0
+        # Only now: a writer that still tries gives up, and what it held counts as unrecorded.
+        self._giving_up.set()
+        return waiting
+
+
+def _schema_problem(status: MigrationStatus) -> NepXyError | None:
+    if status.is_current:
+        return None
+    wrong = ", ".join((*status.pending, *status.changed))
+    return NepXyError(
+        "CONFIG_INVALID",
+        f"the database's schema is not this release's; missing or changed: {wrong}",
+        "Run: python -m nepxy migrate up",
+    )
+
+
+def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id: str) -> ProviderSetup:
+    numbers = provider.retry
+    return ProviderSetup(
+        name=provider.name,
+        adapter=adapter,
+        policy=Policy(
+            capabilities=adapter.capabilities if adapter is not None else Capabilities(),
+            retry=RetryPolicy(
+                base_s=numbers.base_s,
+                factor=numbers.factor,
+                cap_s=numbers.cap_s,
+                attempts_max=numbers.attempts_max,
+                poll_base_s=numbers.poll_base_s,
+                poll_cap_s=numbers.poll_cap_s,
+                send_window_s=numbers.send_window_s,
+                answer_window_s=provider.answer_window_s,
+                settle_s=numbers.settle_s,
+            ),
+            account=adapter.account if adapter is not None else None,
+            installation_id=installation_id,
+        ),
+        enabled=provider.enabled and provider.name in FACTORIES,
+        concurrency_max=provider.concurrency_max,
+        requests_per_s=provider.requests_per_s,
+    )
