@@ -27,7 +27,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
-DEV_CREDENTIALS: Final = Path(__file__).resolve().parents[1] / ".nepxy" / "dev-client.json"
+DEV_CREDENTIALS: Final = "dev-client.json"
 BASE_URL: Final = "http://127.0.0.1:8001"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 

@@ -146,13 +146,13 @@ class PayoutActor(LoopActor):
         if self._busy is not None and not isinstance(message, Committed | RowLoaded | RowLoadFailed):
             self._stash_away(message)
             return None
-        self._handle(message)
+        self._react(message)
         while self._stash and self._busy is None:
-            self._handle(self._stash.popleft())
+            self._react(self._stash.popleft())
         self._settle_down()
         return None
 
-    def _handle(self, message: Any) -> None:
+    def _react(self, message: Any) -> None:
         match message:
             case Deliver():
                 self._deliver(message)

@@ -91,10 +91,10 @@ def _environ(settings: Settings, url: str, people: Mapping[str, str], sandbox_po
         "TMONEY_SANDBOX_STATUS_URL_TEMPLATE": base + "/{provider_ref}",
         "TMONEY_SANDBOX_API_KEY": people["api_key"],
         "TMONEY_WEBHOOK_SECRET": people["webhook_secret"],
-        "NEPXY_SANDBOX_API_KEY": people["api_key"],
-        "NEPXY_SANDBOX_WEBHOOK_SECRET": people["webhook_secret"],
-        "NEPXY_SANDBOX_WEBHOOK_URL": f"http://127.0.0.1:{settings.http.port}/v1/webhooks/tmoney",
-        "NEPXY_SANDBOX_LEDGER": str((settings.data_dir / "sandbox.jsonl").absolute()),
+        "SANDBOX_API_KEY": people["api_key"],
+        "SANDBOX_WEBHOOK_SECRET": people["webhook_secret"],
+        "SANDBOX_WEBHOOK_URL": f"http://127.0.0.1:{settings.http.port}/v1/webhooks/tmoney",
+        "SANDBOX_LEDGER": str((settings.data_dir / "sandbox.jsonl").absolute()),
     }
     given = process_environ()
     # What a person set wins, so that a third party's sandbox can be tried with the same command.

@@ -25,7 +25,7 @@ ENGINE_WAIT_S: Final = 0.5
 FRESH_S: Final = 0.5
 MIGRATIONS_FRESH_S: Final = 2.0
 
-REQUEST_ID: Final = "nepxy_request_id"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ def parts_of(request: web.Request) -> Parts:
 
 def request_id_of(request: web.Request) -> str:
     """The id of this request, which the outermost middleware gave it."""
-    return str(request[REQUEST_ID])
+    return request[REQUEST_ID]
 
 
 def note(**fields: object) -> None:

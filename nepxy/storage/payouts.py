@@ -8,10 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import peewee
+import structlog
 
-from nepxy.engine.payout import Payout, ProviderRef, Status, SubmissionRef, TransactionId
+from nepxy.engine.payout import SHARDS, Payout, ProviderRef, Status, SubmissionRef, TransactionId
+from nepxy.errors import InvariantViolation
 from nepxy.storage.models import MobileMoneyPayout as Row
 from nepxy.storage.models import PayoutEvent
+
+log = structlog.get_logger("nepxy.storage")
 
 COLUMNS = (
     Row.transaction_id,
@@ -45,6 +49,8 @@ COLUMNS = (
 )
 
 COLUMN_NAMES = tuple(str(column.column_name) for column in COLUMNS)
+_TRANSACTION_ID = COLUMN_NAMES.index("transaction_id")
+_NEXT_RETRY_AT = COLUMN_NAMES.index("next_retry_at")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +160,30 @@ def due_payouts(
 ) -> list[Payout]:
     """In-flight payouts of these shards that are due by `until`, longest due first; a page after `after`.
 
-    Served by the partial index on what is in flight: settled payouts cost nothing.
+    Served by the partial index on what is in flight: settled payouts cost nothing. A row that contradicts itself
+    is left out and logged; others take its place, so that only the last page is short.
     """
+    found: list[Payout] = []
+    while len(found) < limit:
+        wanted = limit - len(found)
+        rows = _due_rows(database, until=until, shards=shards, after=after, limit=wanted)
+        found += [payout for row in rows if (payout := _sound_payout_of(row)) is not None]
+        if len(rows) < wanted:
+            break
+        after = (rows[-1][_NEXT_RETRY_AT], TransactionId(str(rows[-1][_TRANSACTION_ID])))
+    return found
+
+
+def _due_rows(
+    database: peewee.Database,
+    *,
+    until: datetime,
+    shards: Sequence[int],
+    after: tuple[datetime, TransactionId] | None,
+    limit: int,
+) -> list[tuple[Any, ...]]:
     query = Row.select(*COLUMNS).where(Row.settled_at.is_null() & (Row.next_retry_at <= until))
-    if len(shards) < 256:
+    if len(shards) < SHARDS:
         query = query.where(Row.shard.in_(list(shards)))
     if after is not None:
         at, transaction_id = after
@@ -165,7 +191,19 @@ def due_payouts(
         query = query.where(
             peewee.SQL("(next_retry_at, transaction_id) > (%s, %s::uuid)", (at, str(transaction_id)))
         )
-    return list(_payouts(query.order_by(Row.next_retry_at, Row.transaction_id).limit(limit), database))
+    query = query.order_by(Row.next_retry_at, Row.transaction_id).limit(limit)
+    return list(query.tuples().execute(database))
+
+
+def _sound_payout_of(row: tuple[Any, ...]) -> Payout | None:
+    """One poisoned row must not keep the others from recovery."""
+    try:
+        return payout_of(row)
+    except InvariantViolation as error:
+        log.error(
+            "payout.row_contradicts_itself", transaction_id=str(row[_TRANSACTION_ID]), error=str(error)
+        )
+        return None
 
 
 def _first_id_of(moment: datetime, *, early_s: float) -> str:
