@@ -7,7 +7,7 @@ Environment:
     BASE_URL: where NepXy listens; default http://127.0.0.1:8001.
     NEPXY_CLIENT_TOKEN: a ready-made access token; or else
     NEPXY_CLIENT_ID, NEPXY_CLIENT_SECRET: credentials to get one with. Where neither is set, those that
-        `make run` leaves in .nepxy/dev-client.json are used.
+        `make run` leaves in .nepxy/dev-client.json are used (in NEPXY_DATA_DIR, where that is set).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
-DEV_CREDENTIALS: Final = "dev-client.json"
+REPOSITORY: Final = Path(__file__).resolve().parents[1]
 BASE_URL: Final = "http://127.0.0.1:8001"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -333,7 +333,9 @@ def _credentials() -> tuple[str, str]:
     if client_id or client_secret:
         raise SmokeFailed("set both NEPXY_CLIENT_ID and NEPXY_CLIENT_SECRET, or neither")
     try:
-        kept = json.loads(DEV_CREDENTIALS.read_text(encoding="utf-8"))
+        # `make run` runs in the repository; joined to it, an absolute NEPXY_DATA_DIR stays what it is.
+        file = REPOSITORY / (os.environ.get("NEPXY_DATA_DIR") or ".nepxy") / "dev-client.json"
+        kept = json.loads(file.read_text(encoding="utf-8"))
         return _text(kept, "client_id"), _text(kept, "client_secret")
     except FileNotFoundError:
         raise SmokeFailed(

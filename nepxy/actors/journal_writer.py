@@ -21,7 +21,7 @@ import structlog
 from nepxy.errors import DatabaseUnavailable, NepXyError, Unavailable
 from nepxy.storage.database import Fault, fault_of
 from nepxy.storage.journal import find_landed, write_batch
-from nepxy.storage.writes import Answer, CreatePayout, LookAgain, Write, WriteFailed
+from nepxy.storage.writes import Answer, CreatePayout, LookAgain, Stale, Write, WriteFailed
 
 BACKOFF_S: Final = 0.05
 BACKOFF_S_MAX: Final = 2.0
@@ -118,6 +118,7 @@ class _Batch:
         self._answers: list[Answer | None] = [None] * len(message.writes)
         self._looks = 0
         self._failures = 0
+        self._outcome_was_unknown = False
 
     def write(self) -> tuple[Answer | None, ...]:
         groups = [list(range(len(self._writes)))]
@@ -131,6 +132,11 @@ class _Batch:
                     break
                 continue
             self._failures = 0
+            if self._outcome_was_unknown:
+                told_apart = self._own_or_stale(group, answers)
+                if told_apart is None:
+                    break
+                answers = told_apart
             groups.extend(self._keep(group, answers))
         return tuple(self._answers)
 
@@ -158,7 +164,7 @@ class _Batch:
         if fault is Fault.TRY_AGAIN:
             self._wait()
             return [group]
-        self._database.close()
+        self._outcome_was_unknown = True
         return self._resolve(group)
 
     def _refused(self, group: list[int], error: Exception) -> list[list[int]]:
@@ -181,25 +187,42 @@ class _Batch:
         return []
 
     def _resolve(self, group: list[int]) -> list[list[int]]:
-        """The connection broke, so the commit may have happened: ask until the database can tell."""
-        while True:
-            self._wait()
-            if self._giving_up.is_set():
-                return [group]
+        """The connection broke, so the commit may have happened: keep what landed, write the rest again."""
+        self._database.close()
+        self._wait()
+        landed = self._landed(group)
+        if landed is None:
+            return [group]
+        for n, answer in landed.items():
+            self._answers[n] = answer
+        rest = [n for n in group if n not in landed]
+        return [rest] if rest else []
+
+    def _own_or_stale(self, group: Sequence[int], answers: Sequence[Answer]) -> list[Answer] | None:
+        """Tell our own late commit from somebody else's: the lost try may have landed late, after a lock."""
+        landed = self._landed(
+            [n for n, answer in zip(group, answers, strict=True) if isinstance(answer, Stale)]
+        )
+        if landed is None:
+            return None
+        return [landed.get(n, answer) for n, answer in zip(group, answers, strict=True)]
+
+    def _landed(self, numbers: Sequence[int]) -> dict[int, Answer] | None:
+        """Ask until the database can tell; None: told to give up first."""
+        while not self._giving_up.is_set():
             try:
-                self._database.close()
-                landed = find_landed(self._database, [self._writes[n] for n in group])
+                landed = find_landed(self._database, [self._writes[n] for n in numbers])
             except Exception as error:
                 # A row lock that is still held, or a server that is still down: both mean "still unknown".
                 self._failures += 1
                 self._tell_journal(
                     WriterFaltered(lane=self._lane, fault=fault_of(error), error=_translated(error))
                 )
+                self._database.close()
+                self._wait()
                 continue
-            for place, answer in landed.items():
-                self._answers[group[place]] = answer
-            rest = [n for place, n in enumerate(group) if place not in landed]
-            return [rest] if rest else []
+            return {numbers[place]: answer for place, answer in landed.items()}
+        return None
 
     def _wait(self) -> None:
         ceiling_s = min(BACKOFF_S * 2 ** min(self._failures, 10), BACKOFF_S_MAX)

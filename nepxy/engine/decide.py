@@ -222,7 +222,7 @@ class _Table:
                     return self._nothing(GiveBackSlot(), Postpone(until=self._poll_time()))
                 return self._begin_attempt("ATTEMPT_STARTED")
             case Work.RESEND:
-                if not self._may_resend or self._nobody_to_ask:
+                if not self._may_resend:
                     return self._nothing(GiveBackSlot())
                 return self._begin_attempt("RESEND_STARTED")
             case Work.LOOKUP:
@@ -286,7 +286,9 @@ class _Table:
                 finding, event.reference, outcome.provider_ref, outcome.terms, evidence, event, outcome.reason
             )
         current = event.reference == payout.submission_ref and event.attempt == payout.attempt_count
-        if not current or payout.status is not Status.SENT or payout.provider_ref is not None:
+        # Taken without a reference of theirs is taken all the same.
+        known_taken = payout.provider_ref is not None or payout.status_reason == "ACCEPTED_BY_PROVIDER"
+        if not current or payout.status is not Status.SENT or known_taken:
             # A negative answer settles nothing but the attempt that it belongs to, and that one is history.
             return self._nothing(answer=self._already())
         if outcome.kind is OutcomeClass.UNKNOWN:
@@ -336,7 +338,8 @@ class _Table:
         doubtful = self.payout.moved(
             Status.SENT,
             "IN_DOUBT",
-            unreached_count=self.payout.unreached_count + 1,
+            # Bounded: the same answer may be decided twice, and stays one attempt.
+            unreached_count=min(self.payout.unreached_count + 1, self.payout.attempt_count),
             next_retry_at=later,
             last_error=f"The repeated attempt did not get through ({outcome.reason}); an earlier one is unresolved.",
         )
@@ -477,9 +480,10 @@ class _Table:
 
     def _in_flight(self, provider_ref: ProviderRef | None, evidence: Evidence) -> Decision:
         payout = self.payout
-        learned = (
-            payout.provider_ref is None and provider_ref is not None
-        ) or payout.in_doubt_since is not None
+        # In REVIEW the doubt stays with a person, so that only a new reference is news there.
+        learned = (payout.provider_ref is None and provider_ref is not None) or (
+            payout.status is Status.SENT and payout.in_doubt_since is not None
+        )
         if not learned:
             return self._nothing(Postpone(until=self._poll_time()), answer=NOT_UPDATED)
         poll_at = next_poll_at(self.now, payout.last_attempt_at or self.now, self.policy.retry, self.jitter)
@@ -564,6 +568,13 @@ class _Table:
         )
         if names_another or (payout.status is Status.REVIEW and payout.status_reason in KEEPS_REVIEW_OPEN):
             return self._nothing(Postpone(until=self._poll_time()), answer=NOT_UPDATED)
+        differ = report.terms.differ_from(
+            amount=payout.amount, currency=payout.currency, phone_e164=payout.phone_e164
+        )
+        if differ:
+            # What they hold under our reference is not our payout: its failure proves nothing about ours.
+            text = f"The provider calls our reference unpaid, with another {', '.join(differ)} than ours."
+            return self._review("TERMS_DIFFER", text, evidence, Discrepancy(kind="TERMS_DIFFER", detail=text))
         return self._failed(report.reason, evidence, again=report.retry_with_new_reference)
 
     def _failed(self, reason: str, evidence: Evidence, *, again: bool) -> Decision:
@@ -680,6 +691,7 @@ class _Table:
         payout = self.payout
         return (
             self.policy.capabilities.resend_allowed
+            and not self._nobody_to_ask
             and payout.is_unresolved
             and payout.status is Status.SENT
             and payout.in_doubt_since is not None

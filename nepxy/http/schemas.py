@@ -119,8 +119,8 @@ ExternalRef = Annotated[str, Field(min_length=1, max_length=128, pattern=_ECHOED
 Country = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{2}$")]
 Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$"), AfterValidator(_currency)]
 Provider = Annotated[str, BeforeValidator(_canonical_provider), Field(min_length=1, max_length=40)]
-Moment = Annotated[datetime, PlainValidator(_moment)]
-Day = Annotated[date, PlainValidator(_day)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Day = Annotated[date, BeforeValidator(_day)]
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=_PLAIN)]
 MetadataValue = Annotated[str | int | bool, PlainValidator(_scalar)]
 

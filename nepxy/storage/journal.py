@@ -538,7 +538,10 @@ SELECT i.n, json_build_object(
             WHEN p.expires_at <= clock_timestamp() THEN 'EXPIRED'
             WHEN p.answer_by > clock_timestamp() THEN 'TOO_EARLY'
             WHEN EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
-            ELSE 'LEASE_LOST' END END)
+            WHEN NOT EXISTS (SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
+                AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()) THEN 'LEASE_LOST'
+            -- Neither: a writer that this statement's snapshot does not show came first. Stale.
+            END END)
 FROM move_in i
 LEFT JOIN moved m USING (n)
 LEFT JOIN app.mobile_money_payouts p USING (transaction_id)

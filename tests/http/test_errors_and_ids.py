@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -13,10 +14,11 @@ from tests.http.support import SILENCE, a_request, bearer, code_of, keyed
 
 
 @pytest.fixture
-def lines() -> LogCapture:
+def lines() -> Iterator[LogCapture]:
     capture = LogCapture()
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture])
-    return capture
+    yield capture
+    structlog.reset_defaults()
 
 
 async def test_an_unknown_path_is_a_problem_and_counted_without_its_text(paper: Paper) -> None:

@@ -123,6 +123,8 @@ class Journal:
 
     def __init__(self, url: str) -> None:
         self.database = connect_writer(url, statement_timeout_s=10, connect_timeout_s=10)
+        # So that tests can tell it from the writer that they watch.
+        self.database.execute_sql("SET application_name = 'test'")
 
     def write(self, *batch: Write) -> list[Answer]:
         return write_batch(self.database, batch)
@@ -249,7 +251,7 @@ def test_a_known_external_reference_under_another_key_is_refused(journal: Journa
 def test_external_references_may_repeat_where_the_client_wants_that(journal: Journal) -> None:
     writes = [a_create(a_payout(external_ref="rent"), external_ref_unique=False) for _ in range(2)]
 
-    answers = journal.write(*writes) + [journal.one(a_create(a_payout(external_ref="rent")))]
+    answers = [*journal.write(*writes), journal.one(a_create(a_payout(external_ref="rent")))]
 
     assert [type(answer) for answer in answers] == [Created] * 3
 
@@ -436,9 +438,9 @@ def test_a_new_generation_closes_the_older_reference(journal: Journal) -> None:
 
     journal.moved(a_move(accepted, back))
 
-    assert journal.rows("SELECT submission_ref::text, closed_reason, provider_ref FROM app.payout_attempts") == [
-        (accepted.submission_ref, "REJECTED_RETRYABLE", "P-1")
-    ]
+    assert journal.rows(
+        "SELECT submission_ref::text, closed_reason, provider_ref FROM app.payout_attempts"
+    ) == [(accepted.submission_ref, "REJECTED_RETRYABLE", "P-1")]
 
 
 def test_doubt_is_kept_on_the_attempt_and_taken_back(journal: Journal) -> None:
@@ -469,9 +471,7 @@ def test_a_webhook_meets_its_payout_by_each_of_its_references(journal: Journal) 
         )
     )
     sent = journal.moved(an_intent(back, journal.leased()))
-    new = journal.moved(
-        a_move(sent, sent.moved(Status.SENT, "ACCEPTED", provider_ref=ProviderRef("P-NEW")))
-    )
+    new = journal.moved(a_move(sent, sent.moved(Status.SENT, "ACCEPTED", provider_ref=ProviderRef("P-NEW"))))
 
     answers = journal.write(
         MeetWebhook(webhook=a_webhook(provider_ref="P-NEW")),
@@ -570,7 +570,9 @@ def test_a_repeated_discrepancy_is_counted_and_a_closed_one_is_opened_anew(journ
     journal.rows("UPDATE app.discrepancies SET closed_at = clock_timestamp() WHERE seen_count = 2")
     journal.one(note)
 
-    assert journal.rows("SELECT kind, seen_count, closed_at IS NULL FROM app.discrepancies ORDER BY 1, 3") == [
+    assert journal.rows(
+        "SELECT kind, seen_count, closed_at IS NULL FROM app.discrepancies ORDER BY 1, 3"
+    ) == [
         ("AMOUNT_DIFFERS", 1, True),
         ("PAID_AFTER_FAILED", 2, False),
         ("PAID_AFTER_FAILED", 1, True),
@@ -591,7 +593,8 @@ def test_a_postponed_payout_is_due_later_without_an_event(journal: Journal) -> N
 
     assert load_payout(journal.database, payout.transaction_id) == replace(payout, next_retry_at=until)
     left = load_payout(journal.database, moved_on.transaction_id)
-    assert left is not None and left.next_retry_at == moved_on.next_retry_at
+    assert left is not None
+    assert left.next_retry_at == moved_on.next_retry_at
     assert journal.count("payout_events") == 3
 
 

@@ -40,8 +40,9 @@ async def create(request: web.Request) -> web.Response:
     caller = await parts.gatekeeper.client(request, PAYOUTS_WRITE)
     key = idempotency_key_from(request.headers.getall("Idempotency-Key", []))
     document = await read_object(request)
-    wanted, refusal = read_payout_request(document, _circumstances(parts))
-    choice = refusal or _choice(parts, wanted)
+    circumstances = _circumstances(parts)
+    wanted, refusal = read_payout_request(document, circumstances)
+    choice = refusal or _choice(parts, wanted, circumstances)
     if isinstance(choice, RequestError):
         # What may not be taken now may have been taken before: a replay does not depend on the moment.
         known = await parts.front.reader.run(find_key, caller.client_id, key)
@@ -55,7 +56,7 @@ async def create(request: web.Request) -> web.Response:
         choice=choice,
         transaction_id=TransactionId(parts.front.new_id()),
         installation_id=parts.front.installation_id,
-        now=parts.now(),
+        now=circumstances.now,
         expires_after_h=parts.front.settings.engine.expires_after_h,
     )
     create = creation(
@@ -141,21 +142,20 @@ def _circumstances(parts: Parts) -> Circumstances:
     return Circumstances(now=parts.now(), known=frozenset(providers), enabled=frozenset(enabled))
 
 
-def _usable(parts: Parts, country: str) -> frozenset[str]:
+def _usable(parts: Parts, circumstances: Circumstances, country: str) -> frozenset[str]:
     """Who takes new payouts to this country now. Without an adapter nothing could ever be sent."""
-    enabled = _circumstances(parts).enabled
     reached = parts.front.settings.thunes.payer_ids
-    return enabled if country in reached else enabled - {ELSEWHERE}
+    return circumstances.enabled if country in reached else circumstances.enabled - {ELSEWHERE}
 
 
-def _choice(parts: Parts, wanted: PayoutRequest) -> Choice | RequestError:
+def _choice(parts: Parts, wanted: PayoutRequest, circumstances: Circumstances) -> Choice | RequestError:
     """The provider, or why there is none: a value, because a replay may still be due."""
     try:
         return choose_provider(
             wanted.number,
             wanted=wanted.provider,
-            usable=_usable(parts, wanted.country),
-            known=parts.front.settings.providers.keys(),
+            usable=_usable(parts, circumstances, wanted.country),
+            known=circumstances.known,
         )
     except RequestError as error:
         return error
