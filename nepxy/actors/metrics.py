@@ -12,11 +12,6 @@ from nepxy.engine.payout import Status
 from nepxy.engine.runtime import DeadLetterReason
 
 ACTOR_KINDS: Final = ("supervisor", "provider", "payout", "journal", "reconciler", "lease_keeper")
-ATTEMPT_RESULTS: Final = {
-    OutcomeClass.ACCEPTED: "SENT",
-    OutcomeClass.CONFIRMED: "CONFIRMED",
-}
-"""Every other class counts as FAILED: the attempt was not accepted, whatever the class."""
 
 
 class EngineMetrics:
@@ -141,7 +136,9 @@ class EngineMetrics:
     def attempt_ended(self, provider: str, outcome: OutcomeClass) -> None:
         """A submit ended."""
         self.outcomes.labels(provider, outcome.value).inc()
-        self.attempts.labels(provider, ATTEMPT_RESULTS.get(outcome, "FAILED")).inc()
+        if outcome is not OutcomeClass.CONFIRMED:
+            # A submit that pays within the call is counted once, where its payout is settled.
+            self.attempts.labels(provider, "SENT" if outcome is OutcomeClass.ACCEPTED else "FAILED").inc()
 
     def payout_settled(self, provider: str, status: Status) -> None:
         """A payout reached a final state."""

@@ -164,6 +164,8 @@ class Supervisor(LoopActor):
         self._arriving: dict[TransactionId, list[Deliver]] = {}
         """What waits for a payout to be loaded."""
         self._intensities: dict[object, RestartIntensity] = {}
+        self._paused: Mapping[str, str] = {}
+        """Provider to reason, as the database said last."""
         self._drain_reply: ReplyTo | None = None
 
     def on_start(self) -> None:
@@ -198,7 +200,8 @@ class Supervisor(LoopActor):
                     self._join(stored)
             case LeasesChanged():
                 self._leases(message)
-            case PauseStateLoaded():
+            case PauseStateLoaded(paused=paused):
+                self._paused = paused
                 for parts in self._providers.values():
                     self._tell(parts.door.ref, message)
             case RecoveryProgressed(recovered_count=recovered, done=done):
@@ -623,8 +626,8 @@ class Supervisor(LoopActor):
                     name=name,
                     ready=setup.adapter is not None,
                     enabled=setup.enabled,
-                    paused=False,
-                    paused_reason="",
+                    paused=name in self._paused,
+                    paused_reason=self._paused.get(name, ""),
                     breaker="",
                     in_flight=0,
                     waiting=0,

@@ -113,6 +113,23 @@ async def test_a_hundred_posts_of_one_key_make_one_payout_and_a_hundred_equal_an
     assert (status, json.loads(content)["code"]) == (409, "DUPLICATE_EXTERNAL_REF")
 
 
+async def settled_or_unsent(client: Client, transaction_id: str) -> str:
+    """CONFIRMED and paid once; or SENT and not paid, where the kill fell between the intent and the call.
+
+    This provider offers no proof that a repeat is harmless, so the latter must stay in doubt (money rule 4).
+    """
+    try:
+        payout = await client.until(transaction_id, "CONFIRMED", limit_s=25)
+    except AssertionError:
+        payout = await client.get(f"/v1/payouts/{transaction_id}")
+        assert (payout["status"], payout["provider_ref"], payout["attempt_count"]) == ("SENT", None, 1), (
+            payout
+        )
+    moved = await moved_count(client, payout["submission_ref"])
+    assert moved == (1 if payout["status"] == "CONFIRMED" else 0), payout
+    return str(payout["status"])
+
+
 async def test_what_was_acknowledged_survives_sigkill_and_goes_on(client: Client, town: Town) -> None:
     bodies = [a_body(number, suffix="1234" if number % 2 else "0502") for number in range(40)]
     posts = [asyncio.create_task(client.post(f"k{n}", body)) for n, body in enumerate(bodies)]
@@ -128,9 +145,9 @@ async def test_what_was_acknowledged_survives_sigkill_and_goes_on(client: Client
     assert {status for status, _, _ in answers} == {202}
     ids = [json.loads(content)["transaction_id"] for _, content, _ in answers]
     assert len(set(ids)) == len(bodies)
-    payouts = [await client.until(each, "CONFIRMED", "REVIEW") for each in ids]
-    assert {payout["status"] for payout in payouts} == {"CONFIRMED"}
-    assert [await moved_count(client, payout["submission_ref"]) for payout in payouts] == [1] * len(bodies)
+    ends = await asyncio.gather(*(settled_or_unsent(client, each) for each in ids))
+    assert ends.count("CONFIRMED") > 0
+    assert (await ledger_summary(client))["references_paid_more_than_once"] == 0
     status, content, headers = await client.post("k0", bodies[0])
     assert headers["Idempotency-Replayed"] == "true"
     assert (status, content) == (answers[0][0], answers[0][1])
