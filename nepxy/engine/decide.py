@@ -312,6 +312,9 @@ class _Table:
         look_at = max(self.now, payout.answer_by or self.now)
         if payout.in_doubt_since is not None:
             look_at = max(look_at, self._poll_time())
+        if payout.status_reason == "DUPLICATE_REFERENCE":
+            # What was learned of the reference outlives later silences: it bars the resend for good.
+            reason = "DUPLICATE_REFERENCE"
         doubtful = payout.moved(
             Status.SENT,
             reason,
@@ -454,7 +457,7 @@ class _Table:
             return self._older_reference_taken(paid, reference, evidence)
         if differ:
             text = f"The provider has our reference with another {', '.join(differ)} than ours."
-            return self._review("TERMS_DIFFER", text, evidence, Discrepancy(kind="TERMS_DIFFER", detail=text))
+            return self._terms_differ(text, evidence)
         if payout.status is Status.PENDING:
             return self._adopt_unsent(evidence, event)
         if (
@@ -468,15 +471,38 @@ class _Table:
                 evidence=evidence,
                 answer=NOT_UPDATED,
             )
+        renamed = self._renamed(provider_ref)
         if paid:
-            return self._settle(
-                Status.CONFIRMED,
-                reason,
-                evidence,
-                provider_ref=payout.provider_ref or provider_ref,
-                last_error=None,
+            known_ref = payout.provider_ref or provider_ref
+            settled = self._settle(
+                Status.CONFIRMED, reason, evidence, provider_ref=known_ref, last_error=None
+            )
+            return replace(settled, discrepancy=renamed)
+        if renamed is not None:
+            return self._nothing(
+                Postpone(until=self._poll_time()), discrepancy=renamed, evidence=evidence, answer=NOT_UPDATED
             )
         return self._in_flight(provider_ref, evidence)
+
+    def _renamed(self, provider_ref: ProviderRef | None) -> Discrepancy | None:
+        """Rule 9: a provider reference is given only where none is stored; another one is a matter for a person."""
+        known = self.payout.provider_ref
+        if known is None or provider_ref is None or known == provider_ref:
+            return None
+        text = f"The provider calls our reference {provider_ref}, and called it {known} before: was it paid twice?"
+        return Discrepancy(kind="PROVIDER_REF_DIFFERS", detail=text)
+
+    def _terms_differ(self, text: str, evidence: Evidence) -> Decision:
+        """What the provider holds under our reference is not our payout: a person must look, once."""
+        discrepancy = Discrepancy(kind="TERMS_DIFFER", detail=text)
+        if self.payout.status is Status.REVIEW and self.payout.status_reason == "TERMS_DIFFER":
+            return self._nothing(
+                Postpone(until=self._poll_time()),
+                discrepancy=discrepancy,
+                evidence=evidence,
+                answer=NOT_UPDATED,
+            )
+        return self._review("TERMS_DIFFER", text, evidence, discrepancy)
 
     def _in_flight(self, provider_ref: ProviderRef | None, evidence: Evidence) -> Decision:
         payout = self.payout
@@ -574,7 +600,7 @@ class _Table:
         if differ:
             # What they hold under our reference is not our payout: its failure proves nothing about ours.
             text = f"The provider calls our reference unpaid, with another {', '.join(differ)} than ours."
-            return self._review("TERMS_DIFFER", text, evidence, Discrepancy(kind="TERMS_DIFFER", detail=text))
+            return self._terms_differ(text, evidence)
         return self._failed(report.reason, evidence, again=report.retry_with_new_reference)
 
     def _failed(self, reason: str, evidence: Evidence, *, again: bool) -> Decision:
@@ -612,9 +638,14 @@ class _Table:
 
     def _reversed(self, evidence: Evidence) -> Decision:
         text = f"The payout is {self.payout.status.value}, and the provider says that it took the money back."
-        return self._nothing(
-            answer=self._already(), discrepancy=Discrepancy(kind="REVERSED", detail=text), evidence=evidence
+        # Where it is polled, the next look is due later, not at once.
+        later = (
+            ()
+            if self.payout.status.is_final or self.payout.status is Status.PENDING
+            else (Postpone(until=self._poll_time()),)
         )
+        discrepancy = Discrepancy(kind="REVERSED", detail=text)
+        return self._nothing(*later, answer=self._already(), discrepancy=discrepancy, evidence=evidence)
 
     def _absent(self, report: StatusReport, evidence: Evidence) -> Decision:
         payout = self.payout
