@@ -126,7 +126,7 @@ def _watch(
     base = f"http://127.0.0.1:{settings.http.port}"
     with console.status("Starting the engine"):
         deadline_s = time.monotonic() + START_S_MAX
-        while not asked_to_stop and engine.poll() is None and not _is_ready(base):
+        while not asked_to_stop and engine.poll() is None and not _are_ready(base, sandbox_port):
             if sandbox.poll() is not None:
                 stop_with(
                     f"The sandbox did not start; is port {sandbox_port} taken?", "Try: --sandbox-port 8012"
@@ -146,12 +146,16 @@ def _watch(
     return engine.returncode
 
 
-def _is_ready(base: str) -> bool:
+def _are_ready(base: str, sandbox_port: int) -> bool:
+    """Both: a payout sent before the sandbox listens would wait out its first backoff."""
     try:
-        with urllib.request.urlopen(f"{base}/readyz", timeout=1) as answer:  # noqa: S310 - our own process
-            return bool(answer.status == 200)
+        for url in (f"{base}/readyz", f"http://127.0.0.1:{sandbox_port}/_sandbox/faults"):
+            with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - our own processes
+                if answer.status != 200:
+                    return False
     except OSError:
         return False
+    return True
 
 
 def _greet(

@@ -31,17 +31,18 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-async def until_greeted(process: subprocess.Popen[str], base: str) -> None:
+async def until_ready(process: subprocess.Popen[str], *urls: str) -> None:
     async with asyncio.timeout(90), aiohttp.ClientSession() as session:
-        while True:
-            assert process.poll() is None
-            try:
-                async with session.get(f"{base}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientError:
-                pass
-            await asyncio.sleep(0.1)
+        for url in urls:
+            while True:
+                assert process.poll() is None
+                try:
+                    async with session.get(url) as answer:
+                        if answer.status == 200:
+                            break
+                except aiohttp.ClientError:
+                    pass
+                await asyncio.sleep(0.1)
 
 
 async def test_run_takes_a_payout_to_confirmed_and_carries_on_after_ctrl_c(data_dir: Path) -> None:
@@ -57,7 +58,7 @@ async def test_run_takes_a_payout_to_confirmed_and_carries_on_after_ctrl_c(data_
             command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, process_group=0
         )
         try:
-            await until_greeted(process, base)
+            await until_ready(process, f"{base}/readyz", f"http://127.0.0.1:{sandbox_port}/_sandbox/faults")
             people = json.loads((data_dir / "dev-client.json").read_text())
             smoke_environ = environ | {
                 "BASE_URL": base,
