@@ -7,7 +7,7 @@ that each decision is taken on committed state. Effects happen after the commit,
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Any, assert_never
@@ -41,6 +41,7 @@ from nepxy.actors.messages import (
 from nepxy.engine import effects as fx
 from nepxy.engine.decide import Decision, decide
 from nepxy.engine.events import (
+    CrashedTooOften,
     DueReached,
     IntentRefused,
     SlotGranted,
@@ -53,7 +54,7 @@ from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.engine.payout import Payout, Status
 from nepxy.engine.runtime import Cancellable, LoopActor
 from nepxy.engine.runtime.scheduler import Scheduler
-from nepxy.errors import EngineBusy, InvariantViolation
+from nepxy.errors import EngineBusy, InvariantViolation, NepXyError
 from nepxy.storage.writes import (
     Intent,
     IntentDenied,
@@ -71,6 +72,12 @@ log = structlog.get_logger("nepxy.payout")
 RELOAD_AGAIN_S = 1.0
 LOOK_AGAIN_S = 60.0
 POSTPONED = "postponed"
+ASKS = (Work.LOOKUP, Work.POLL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReloadNow:
+    """The row could not be read a moment ago: try again. Never stashed, because it is what ends the stashing."""
 
 
 class Slot(IntEnum):
@@ -137,13 +144,23 @@ class PayoutActor(LoopActor):
             self._deliver(Deliver(event=DueReached()))
         self._settle_down()
 
+    def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
+        """Whoever waits for what was taken out of the mailbox already is told, and may come again."""
+        waiting = [self._busy[0]] if self._busy is not None else []
+        waiting += [message for message in self._stash or () if isinstance(message, Deliver)]
+        for deliver in waiting:
+            if deliver.reply_to is not None:
+                deliver.reply_to.fail(EngineBusy("this payout's actor died and is being restarted"))
+
     def on_receive(self, message: Any) -> Payout | None:
         """Handle one message; `"row"`, asked, is answered with the payout as last committed."""
         if isinstance(message, Deliver):
             self._delivered_count += 1
         if message == "row":
             return self._payout
-        if self._busy is not None and not isinstance(message, Committed | RowLoaded | RowLoadFailed):
+        if self._busy is not None and not isinstance(
+            message, Committed | RowLoaded | RowLoadFailed | _ReloadNow
+        ):
             self._stash_away(message)
             return None
         self._react(message)
@@ -173,14 +190,14 @@ class PayoutActor(LoopActor):
             case RowLoaded(payout=payout):
                 self._reloaded(payout)
             case RowLoadFailed():
-                self.tell_later(RELOAD_AGAIN_S, "reload")
+                self.tell_later(RELOAD_AGAIN_S, _ReloadNow())
             case Retire():
                 self._retiring = True
             case ProviderRestarted():
                 if self._slot is Slot.WAITING:
                     self._slot = Slot.NONE
                     self._request_slot(self._wanted)
-            case "reload":
+            case _ReloadNow():
                 self._reload()
             case _:
                 raise TypeError(f"a payout does not take {type(message).__name__}")
@@ -264,9 +281,21 @@ class PayoutActor(LoopActor):
                 log.info("intent.denied", reason=reason, **self._fields())
                 self._deliver(Deliver(event=IntentRefused(reason=reason)))
             case WriteFailed(error=error):
-                raise error
+                self._write_failed(deliver, decision, error)
             case other:
                 raise TypeError(f"the journal answered {type(other).__name__} to a payout")
+
+    def _write_failed(self, deliver: Deliver, decision: Decision, error: NepXyError) -> None:
+        """The database will never take this; a provider reference that another payout has is a person's matter."""
+        gains = decision.payout.provider_ref is not None and self._payout.provider_ref is None
+        if not gains:
+            raise error
+        log.error("provider_ref.refused", provider_ref=decision.payout.provider_ref, **self._fields())
+        self._busy = None
+        if deliver.reply_to is not None:
+            deliver.reply_to.fail(error)
+        detail = f"the provider's reference {decision.payout.provider_ref} was refused: another payout has it"
+        self._deliver(Deliver(event=CrashedTooOften(detail=detail)))
 
     def _in_commit(self) -> tuple[Deliver, Decision]:
         deliver, decision = self._busy or (None, None)
@@ -448,9 +477,11 @@ class PayoutActor(LoopActor):
     def _request_slot(self, work: Work) -> None:
         if self._retiring or self._slot in (Slot.HELD, Slot.CALLING):
             return
+        waiting_well = self._slot is Slot.WAITING and (work in ASKS) == (self._wanted in ASKS)
         self._wanted = work
-        if self._slot is Slot.WAITING:
+        if waiting_well:
             return
+        # Submits and questions have queues of their own: in the wrong one, a pause would hold a question back.
         self._slot = Slot.WAITING
         payout = self._payout
         self._tell(
@@ -486,7 +517,7 @@ class PayoutActor(LoopActor):
         if self._busy is not None or self._stash:
             return
         payout = self._payout
-        if self._retiring and self._slot is Slot.WAITING:
+        if (self._retiring or payout.status.is_final) and self._slot is Slot.WAITING:
             self._free_slot(SlotResult.UNUSED)
         if self._slot is Slot.NONE and (payout.status.is_final or self._retiring):
             self._idle(None)

@@ -401,7 +401,7 @@ class Supervisor(LoopActor):
             return
         try:
             notice = setup.adapter.read_webhook(orjson.loads(webhook.body))
-        except (NepXyError, ValueError):
+        except Exception:  # one stored body that trips an adapter must not end the process
             log.exception("webhook.unreadable_when_joined", webhook_id=webhook.webhook_id)
             return
         arrived = WebhookArrived(webhook=webhook, report=notice.report, trusted=webhook.signature_valid)
@@ -527,6 +527,7 @@ class Supervisor(LoopActor):
             enabled=setup.enabled,
             concurrency_max=setup.concurrency_max,
             requests_per_s=setup.requests_per_s,
+            paused_reason=self._paused.get(name),
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("provider", name),
