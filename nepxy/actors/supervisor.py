@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -68,12 +69,13 @@ from nepxy.storage.writes import (
     Met,
     MovePayout,
     Parked,
+    PostponePayout,
     WriteFailed,
 )
 
 log = structlog.get_logger("nepxy.supervisor")
 
-LOAD_AGAIN_S: Final = 1.0
+PARKED_FOR: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +405,9 @@ class Supervisor(LoopActor):
             notice = setup.adapter.read_webhook(orjson.loads(webhook.body))
         except Exception:  # one stored body that trips an adapter must not end the process
             log.exception("webhook.unreadable_when_joined", webhook_id=webhook.webhook_id)
+            # Put aside: parked, it would stand before all newer ones at every look.
+            aside = WebhookRefused(webhook=webhook, reason="UNREADABLE_WHEN_JOINED")
+            self._commit(KeepWebhook(webhook=webhook, reason=aside.reason), aside)
             return
         arrived = WebhookArrived(webhook=webhook, report=notice.report, trusted=webhook.signature_valid)
         self._to_payout(stored.transaction_id, _webhook_event(arrived, stored.reference))
@@ -479,6 +484,13 @@ class Supervisor(LoopActor):
         event = CrashedTooOften(detail=message.detail)
         decision = decide(payout, event, now=self.runtime.scheduler.now(), policy=policy, jitter=0.0)
         if decision.payout is payout or decision.evidence is None:
+            if not payout.status.is_final:
+                # In REVIEW already: still due, it would be taken up, and die, at every sweep.
+                until = self.runtime.scheduler.now() + PARKED_FOR
+                postponed = PostponePayout(
+                    transaction_id=payout.transaction_id, version=payout.version, until=until
+                )
+                self._commit(postponed, message)
             return
         write = MovePayout(
             before=payout,
