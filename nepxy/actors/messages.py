@@ -15,7 +15,7 @@ from typing import Any
 from pykka import ActorRef
 
 from nepxy.engine.events import Event, Work
-from nepxy.engine.outcomes import OutcomeClass, StatusReport
+from nepxy.engine.outcomes import StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.runtime import ReplyTo
 from nepxy.errors import NepXyError
@@ -123,7 +123,7 @@ class EngineView:
     journal_ok: bool
     """False while the journal cannot commit."""
     journal_depth: int
-    """Writes that wait for a commit."""
+    """The supervisor's own writes that wait for a commit; `nepxy_journal_waiting` counts everybody's."""
     providers: tuple[ProviderView, ...] = ()
 
 
@@ -156,11 +156,6 @@ class Drain:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
     """Nothing is in flight in this process."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CountInFlight:
-    """Asked: how many provider calls and uncommitted decisions there are, as an int."""
 
 
 # ---- to and from the journal ------------------------------------------------------------------------------
@@ -326,13 +321,6 @@ class SlotFreed:
 
     transaction_id: TransactionId
     result: SlotResult
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptEnded:
-    """A payout to its provider: how a submit ended, for the counters."""
-
-    outcome: OutcomeClass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,6 @@ from nepxy.actors.messages import (
     CancelPayout,
     Commit,
     Committed,
-    CountInFlight,
     Deliver,
     DescribeEngine,
     Drain,
@@ -97,7 +96,6 @@ class SupervisorLimits:
     lease_ttl_s: float = 10.0
     sweep_interval_s: float = 1.0
     recovery_batch: int = 500
-    drain_limit_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +174,7 @@ class Supervisor(LoopActor):
             self._start_provider(name)
         self._start_lease_keeper()
 
-    def on_receive(self, message: Any) -> EngineView | int | None:
+    def on_receive(self, message: Any) -> EngineView | None:
         """Handle one message."""
         match message:
             case AcceptPayout():
@@ -228,8 +226,6 @@ class Supervisor(LoopActor):
                 self._drain(reply_to)
             case DescribeEngine():
                 return self._view()
-            case CountInFlight():
-                return len(self._roster) + len(self._commits) + len(self._arriving)
             case _:
                 raise TypeError(f"the supervisor does not take {type(message).__name__}")
         self._maybe_drained()

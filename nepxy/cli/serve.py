@@ -244,7 +244,6 @@ class _Process:
             lease_ttl_s=settings.engine.lease_ttl_s,
             sweep_interval_s=settings.engine.sweep_interval_s,
             recovery_batch=settings.engine.recovery_batch,
-            drain_limit_s=settings.engine.drain_limit_s,
         )
         supervisor = Supervisor.start(
             parts=parts, setups=setups, limits=limits, escalate=self._escalate, runtime=runtime
