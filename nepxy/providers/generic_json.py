@@ -8,6 +8,7 @@ it finds something. `external_id` carries our submission reference; `amount_cent
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,13 +16,22 @@ from urllib.parse import quote, urlsplit
 
 import orjson
 
+from nepxy.config.masking import mask_text
 from nepxy.config.providers import WalletSettings
+from nepxy.config.secret import Secret
 from nepxy.engine.capabilities import Capabilities, RepeatedReference, WebhookTrust
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, ReportedTerms, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.errors import WebhookRefused
 from nepxy.providers.contract import Notice, SendGuard
-from nepxy.providers.wire import Answered, ProviderHttp, failed_read, failed_submit
+from nepxy.providers.wire import (
+    Answered,
+    ProviderHttp,
+    failed_read,
+    failed_submit,
+    unmapped_read,
+    unmapped_submit,
+)
 
 CAPABILITIES: Final = Capabilities(
     repeated_reference=RepeatedReference.UNKNOWN,
@@ -42,6 +52,12 @@ OUR_REF_KEYS: Final = (
     "merchantReference",
 )
 STATUS_KEYS: Final = ("status", "state")
+PROBLEM_KEYS: Final = ("code", "error", "reason")
+
+REFERENCE_CHARACTERS_MAX: Final = 200
+WORD_BYTES_MAX: Final = 64
+NO_AMOUNT_OF_OURS: Final = -1
+"""Differs from every amount that we can have sent, so that a person looks."""
 
 WORDS: Final[Mapping[str, Finding]] = {
     **dict.fromkeys(("SUCCESS", "SUCCESSFUL", "CONFIRMED", "COMPLETED"), Finding.PAID),
@@ -85,11 +101,9 @@ class GenericJsonWallet:
             body=body,
             guard=guard,
         )
-        return (
-            _read_submit(result, payout, call)
-            if isinstance(result, Answered)
-            else failed_submit(result, call)
-        )
+        if not isinstance(result, Answered):
+            return failed_submit(result, call, self.settings.api_key)
+        return _read_submit(result, payout, call, self.settings.api_key)
 
     async def look_up(self, payout: Payout) -> StatusReport:
         """GET the status by our own reference: only a positive answer that echoes it says anything."""
@@ -107,7 +121,17 @@ class GenericJsonWallet:
 
     async def poll(self, payout: Payout) -> StatusReport:
         """GET the status by the provider's reference."""
-        report, _ = await self._status(str(payout.provider_ref))
+        report, document = await self._status(str(payout.provider_ref))
+        named = None if document is None else _first(document, ("external_id",))
+        if named is not None and named != payout.submission_ref:
+            # Only under the name that we gave it: what the other aliases hold is not documented [U].
+            return StatusReport(
+                finding=Finding.NO_ANSWER,
+                reason="OTHER_REFERENCE",
+                call=report.call,
+                answer=report.answer,
+                rule="an answer that names another reference says nothing of ours",
+            )
         return report
 
     def read_webhook(self, document: Mapping[str, object]) -> Notice:
@@ -119,13 +143,17 @@ class GenericJsonWallet:
         inner = document.get("data")
         fields = inner if isinstance(inner, dict) else document
         word = _first(fields, STATUS_KEYS)
-        provider_ref, our_ref = _first(fields, WEBHOOK_REF_KEYS), _first(fields, OUR_REF_KEYS)
+        # Unreadable ones match nothing, and PostgreSQL would refuse them: as good as none.
+        provider_ref = _readable(_first(fields, WEBHOOK_REF_KEYS))
+        our_ref = _readable(_first(fields, OUR_REF_KEYS))
         if word is None:
             raise WebhookRefused("MISSING_STATUS", self.name)
         if provider_ref is None and our_ref is None:
             raise WebhookRefused("MISSING_PROVIDER_REF_OR_EXTERNAL_REF", self.name)
-        report = _report(fields, word, call="webhook", answer="", provider_ref=provider_ref)
-        return Notice(provider_ref=provider_ref, our_ref=our_ref, status_word=word, report=report)
+        key = self.settings.api_key
+        report = _report(fields, word, key, call="webhook", answer="", provider_ref=provider_ref)
+        shown = mask_text(word, WORD_BYTES_MAX, secrets=(key,))
+        return Notice(provider_ref=provider_ref, our_ref=our_ref, status_word=shown, report=report)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -140,8 +168,8 @@ class GenericJsonWallet:
         call = f"GET {urlsplit(self.settings.status_url_template).path}"
         result = await self.http.call("GET", url, headers=self._headers())
         if not isinstance(result, Answered):
-            return failed_read(result, call), None
-        return _read_status(result, call)
+            return failed_read(result, call, self.settings.api_key), None
+        return _read_status(result, call, self.settings.api_key)
 
     def _headers(self) -> dict[str, str]:
         key = self.settings.api_key.get_secret_value()
@@ -154,8 +182,11 @@ class GenericJsonWallet:
                 return {}
 
 
-def _read_submit(result: Answered, payout: Payout, call: str) -> Outcome:
-    """Map an answered submit. 400 and 422 with JSON refuse, 401 and 403 block; unmapped is UNKNOWN."""
+def _read_submit(result: Answered, payout: Payout, call: str, key: Secret) -> Outcome:
+    """Map an answered submit. 2xx with JSON accepts, 400 and 422 with JSON refuse; the rest is no matter of ours."""
+    document = result.json_object()
+    if document is None or result.status not in (200, 201, 202, 400, 422):
+        return unmapped_submit(result, call, key)
 
     def outcome(kind: OutcomeClass, reason: str, rule: str) -> Outcome:
         return Outcome(
@@ -163,81 +194,90 @@ def _read_submit(result: Answered, payout: Payout, call: str) -> Outcome:
             reason=reason,
             rule=rule,
             call=call,
-            answer=result.masked(),
+            answer=result.masked(key),
             retry_after_s=result.retry_after_s,
         )
 
-    document = result.json_object()
-    if result.status in (200, 201, 202) and document is not None:
-        fields = _unwrapped(document)
-        reference = _first(fields, SUBMIT_REF_KEYS)
-        if WORDS.get((_first(fields, STATUS_KEYS) or "").upper()) is Finding.UNPAID and reference is None:
-            return outcome(OutcomeClass.UNKNOWN, "ACCEPTED_YET_FAILED", "2xx that says failed")
-        # The profile falls back on our own reference where the provider names none.
-        return replace(
-            outcome(OutcomeClass.ACCEPTED, "ACCEPTED", "2xx with JSON is accepted"),
-            provider_ref=ProviderRef(reference or payout.submission_ref),
-            terms=_terms(fields),
+    fields = _unwrapped(document)
+    named = _first(fields, ("external_id",))
+    if named is not None and named != payout.submission_ref:
+        rule = "an answer that names another reference says nothing of ours"
+        return outcome(OutcomeClass.UNKNOWN, "OTHER_REFERENCE", rule)
+    if result.status in (400, 422):
+        reason = _problem(document, key, otherwise=_problem(fields, key, otherwise=f"HTTP_{result.status}"))
+        return outcome(OutcomeClass.REJECTED, reason, "400/422 with JSON is a refusal")
+    reference = _first(fields, SUBMIT_REF_KEYS)
+    if reference is not None and _readable(reference) is None:
+        return outcome(
+            OutcomeClass.UNKNOWN, "REFERENCE_UNREADABLE", "2xx with a reference that cannot be used"
         )
-    if result.status in (400, 422) and document is not None:
-        return outcome(OutcomeClass.REJECTED, _problem(document, result), "400/422 with JSON is a refusal")
-    if result.status in (401, 403):
-        return outcome(OutcomeClass.BLOCKED, f"HTTP_{result.status}", "401/403: an operator must act")
-    if result.status == 429:
-        return outcome(OutcomeClass.THROTTLED, "HTTP_429", "429, not proven to precede processing")
-    return outcome(OutcomeClass.UNKNOWN, f"HTTP_{result.status}", "unmapped is unknown")
+    if WORDS.get((_first(fields, STATUS_KEYS) or "").upper()) is Finding.UNPAID and reference is None:
+        return outcome(OutcomeClass.UNKNOWN, "ACCEPTED_YET_FAILED", "2xx that says failed")
+    # The profile falls back on our own reference where the provider names none.
+    return replace(
+        outcome(OutcomeClass.ACCEPTED, "ACCEPTED", "2xx with JSON is accepted"),
+        provider_ref=ProviderRef(reference or payout.submission_ref),
+        terms=_terms(fields),
+    )
 
 
-def _read_status(result: Answered, call: str) -> tuple[StatusReport, Mapping[str, object] | None]:
-    document = result.json_object()
-    answer = result.masked()
+def _read_status(
+    result: Answered, call: str, key: Secret
+) -> tuple[StatusReport, Mapping[str, object] | None]:
     if result.status == 404:
+        answer = result.masked(key)
         return StatusReport(
             finding=Finding.ABSENT, reason="HTTP_404", call=call, answer=answer, rule="404"
-        ), document
-    if result.status != 200 or document is None:
-        report = StatusReport(
-            finding=Finding.NO_ANSWER,
-            reason=f"HTTP_{result.status}",
-            retry_after_s=result.retry_after_s,
-            call=call,
-            answer=answer,
-            rule="only 200 with JSON says something",
-        )
-        return report, None
-    fields = _unwrapped(document)
-    word = _first(fields, STATUS_KEYS) or ""
-    reference = _first(fields, SUBMIT_REF_KEYS)
-    return _report(fields, word, call=call, answer=answer, provider_ref=reference), fields
+        ), None
+    document = result.json_object()
+    fields = {} if document is None else _unwrapped(document)
+    word = _first(fields, STATUS_KEYS)
+    if result.status != 200 or word is None:
+        return unmapped_read(result, call, key), None
+    reference = _readable(_first(fields, SUBMIT_REF_KEYS))
+    return _report(fields, word, key, call=call, answer=result.masked(key), provider_ref=reference), fields
 
 
 def _report(
-    fields: Mapping[str, object], word: str, *, call: str, answer: str, provider_ref: str | None
+    fields: Mapping[str, object], word: str, key: Secret, *, call: str, answer: str, provider_ref: str | None
 ) -> StatusReport:
     finding = WORDS.get(word.strip().upper(), Finding.IN_FLIGHT)
-    reason = word.strip().upper()[:64] or "NO_WORD"
-    if finding is Finding.UNPAID:
-        reason = str(fields.get("code") or fields.get("error") or reason)[:64]
+    shown = _code(word, key)
     return StatusReport(
         finding=finding,
-        reason=reason,
+        reason=_problem(fields, key, otherwise=shown) if finding is Finding.UNPAID else shown,
         provider_ref=ProviderRef(provider_ref) if provider_ref else None,
         terms=_terms(fields),
         call=call,
         answer=answer,
-        rule=f"status word {word.strip().upper()[:32]}",
+        rule=f"status word {shown}",
     )
 
 
 def _terms(fields: Mapping[str, object]) -> ReportedTerms:
-    amount, currency, msisdn = fields.get("amount_cents"), fields.get("currency"), fields.get("msisdn")
+    currency, msisdn = _first(fields, ("currency",)), _first(fields, ("msisdn",))
+    digits = re.sub(r"[ +().-]", "", msisdn or "")
     return ReportedTerms(
-        amount=amount if isinstance(amount, int) and not isinstance(amount, bool) else None,
-        currency=currency.upper() if isinstance(currency, str) and currency else None,
-        phone_e164="+" + msisdn.lstrip("+")
-        if isinstance(msisdn, str) and msisdn.lstrip("+").isdigit()
-        else None,
+        amount=_amount(fields.get("amount_cents")),
+        currency=None if currency is None else mask_text(currency, WORD_BYTES_MAX).upper(),
+        # A number that they mask cannot be compared.
+        phone_e164=f"+{digits}" if digits.isascii() and digits.isdigit() else None,
     )
+
+
+def _amount(value: object) -> int | None:
+    """The amount in minor units; `NO_AMOUNT_OF_OURS` for one that is reported and is no whole number."""
+    match value:
+        case None | bool() | "":
+            return None
+        case int():
+            return value
+        case float() if value.is_integer():
+            return int(value)
+        case str() if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
+            return int(value)
+        case _:
+            return NO_AMOUNT_OF_OURS
 
 
 def _unwrapped(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -245,12 +285,15 @@ def _unwrapped(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return inner if isinstance(inner, dict) else document
 
 
-def _problem(document: Mapping[str, Any], result: Answered) -> str:
-    for key in ("code", "error", "reason"):
-        value = document.get(key)
-        if isinstance(value, str) and value:
-            return value.strip().upper().replace(" ", "_")[:64]
-    return f"HTTP_{result.status}"
+def _problem(fields: Mapping[str, object], key: Secret, *, otherwise: str) -> str:
+    text = _first(fields, PROBLEM_KEYS)
+    return _code(text, key) if text is not None else otherwise
+
+
+def _code(text: str, key: Secret) -> str:
+    """The provider's words as a code of one line: they may hold a number or a secret, and are stored and shown."""
+    masked = mask_text(text.strip(), WORD_BYTES_MAX, secrets=(key,))
+    return re.sub(r"[\s\x00-\x1f\x7f]+", "_", masked).upper()
 
 
 def _first(fields: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
@@ -261,5 +304,15 @@ def _first(fields: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
             continue
         text = str(value).strip() if isinstance(value, (str, int)) else ""
         if text:
-            return text[:200]
+            return text
     return None
+
+
+def _readable(reference: str | None) -> str | None:
+    """A reference that can be stored whole and asked for; None for any other.
+
+    Dots alone would lead to another path than the one of the status template.
+    """
+    if reference is None or len(reference) > REFERENCE_CHARACTERS_MAX or not reference.isprintable():
+        return None
+    return reference if reference.strip(".") else None
