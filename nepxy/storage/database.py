@@ -30,24 +30,71 @@ class Fault(StrEnum):
     """Rolled back because of what was written: again would fail again."""
 
 
-PASSING_CLASSES = ("40", "53", "55", "57", "58", "25")
-"""SQLSTATE classes of conditions that pass: rollback, resources, object state, operator, system, read-only."""
+PASSING_CLASSES = ("25", "28", "40", "53", "55", "57", "58")
+"""SQLSTATE classes of what passes: wrong server, log-in, rollback, resources, object state, operator, system."""
+
+PASSING = ("3D000", "3F000", "42501", "42P01")
+"""Nothing in a statement's values causes these: the database, schema, privilege or table is missing for now."""
+
+UNKNOWN_CLASSES = ("08", "40003", "57P")
+"""The server or the connection is going, or its reply may have crossed with our commit."""
+
+NEW_CONNECTION_CLASSES = (*UNKNOWN_CLASSES, "25", "28", "3D", "53300")
+"""Conditions that belong to the session or to the server that was reached, as after a failover."""
+
+
+class NotConnected(Exception):
+    """No connection could be made, so nothing was sent; its `__cause__` says why."""
+
+
+def connect(database: peewee.PostgresqlDatabase) -> None:
+    """Connect unless connected: apart from the first statement, so that a failure here leaves nothing unknown.
+
+    Raises:
+        NotConnected: with the driver's error as its cause.
+    """
+    if not database.is_closed():
+        return
+    try:
+        database.connect()
+    except (peewee.PeeweeException, psycopg2.Error) as error:
+        raise NotConnected(str(error)) from error
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The SQLSTATE that the server gave; None: it gave none, as where the connection broke or was never made."""
+    driver = getattr(error, "orig", None) or error.__cause__ or error
+    return getattr(driver, "pgcode", None) or getattr(error, "pgcode", None)
 
 
 def fault_of(error: BaseException) -> Fault:
     """Classify an error of Peewee or psycopg2 by its SQLSTATE; without one, the connection is what broke."""
-    cause = error.orig if hasattr(error, "orig") else error.__cause__ or error
-    driver = cause if isinstance(cause, psycopg2.Error) else error.__context__
-    code = getattr(driver, "pgcode", None) or getattr(error, "pgcode", None)
+    if isinstance(error, NotConnected):
+        return Fault.TRY_AGAIN
+    code = sqlstate_of(error)
     if code is None:
         known = isinstance(
             error, peewee.DataError | peewee.ProgrammingError | psycopg2.DataError | ValueError | TypeError
         )
         return Fault.REFUSED if known else Fault.OUTCOME_UNKNOWN
-    if code in ("57P01", "57P02", "57P03") or code.startswith("08"):
-        # The server is going, or its reply may have crossed with our commit.
+    if code.startswith(UNKNOWN_CLASSES):
         return Fault.OUTCOME_UNKNOWN
-    return Fault.TRY_AGAIN if code.startswith(PASSING_CLASSES) else Fault.REFUSED
+    return Fault.TRY_AGAIN if code in PASSING or code.startswith(PASSING_CLASSES) else Fault.REFUSED
+
+
+def needs_new_connection(error: BaseException) -> bool:
+    """Whether the same connection would only fail again: it is gone, unusable, or leads to the wrong server."""
+    if isinstance(error, NotConnected):
+        return True
+    code = sqlstate_of(error)
+    if code is None:
+        return fault_of(error) is Fault.OUTCOME_UNKNOWN
+    return code.startswith(NEW_CONNECTION_CLASSES)
+
+
+def is_race(error: BaseException) -> bool:
+    """Whether a unique key was refused because another transaction took it first (SQLSTATE 23505)."""
+    return sqlstate_of(error) == "23505"
 
 
 @contextmanager
@@ -145,9 +192,10 @@ class Reader:
             try:
                 with self.database.connection_context():
                     return function(self.database, *args, **kwargs)
-            except (peewee.OperationalError, peewee.InterfaceError) as error:
-                # A restart of the server kills all pooled connections at once; one fresh one tells the truth.
-                if fault_of(error) is not Fault.OUTCOME_UNKNOWN:
+            except (peewee.DatabaseError, peewee.InterfaceError) as error:
+                # A restart of the server kills all pooled connections at once, and a failover leaves them all at
+                # the wrong one; one fresh one tells the truth.
+                if not needs_new_connection(error):
                     raise
                 self.database.close_idle()
                 with self.database.connection_context():

@@ -37,6 +37,7 @@ from nepxy.storage.writes import (
     Write,
     WriteFailed,
 )
+from tests.postgres_server import PostgresServer
 from tests.storage.test_journal import Journal, a_create, a_move, a_payout, an_intent
 
 LIMIT_S = 10
@@ -350,6 +351,37 @@ def test_a_lock_held_for_longer_than_the_time_out_only_delays(
     lane.stop()
 
 
+def test_a_session_that_may_only_read_is_left_for_another(database_url_both: str, journal: Journal) -> None:
+    """As after a failover, when the old server has become the one to read from."""
+    (name,) = journal.rows("SELECT current_database()")[0]
+    move, create = asked(journal), a_create()
+    journal.rows(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    lane = Lane(database_url_both)
+
+    lane.take(move, create)
+    assert lane.faltered() is Fault.TRY_AGAIN
+    journal.rows(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+
+    assert lane.answers() == (Moved(payout=move.after), Created(payout=create.payout))
+    lane.stop()
+
+
+def test_a_log_in_that_is_refused_for_now_only_delays(
+    postgres_both: PostgresServer, database_url_both: str, journal: Journal
+) -> None:
+    (name,) = journal.rows("SELECT current_database()")[0]
+    move = asked(journal)
+    postgres_both.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    lane = Lane(database_url_both)
+
+    lane.take(move)
+    assert [lane.faltered() for _ in range(2)] == [Fault.TRY_AGAIN] * 2
+    postgres_both.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    assert lane.answers() == (Moved(payout=move.after),)
+    lane.stop()
+
+
 # ---- a server that goes and comes back ---------------------------------------------------------
 
 
@@ -373,7 +405,8 @@ def test_a_batch_waits_for_a_server_that_crashed_and_lands_when_it_is_back(serve
     server.crash()
 
     lane.take(*writes)
-    assert [lane.faltered() for _ in range(3)] == [Fault.OUTCOME_UNKNOWN] * 3
+    # The batch was lost with its connection; that no new one could be made leaves nothing more unknown.
+    assert [lane.faltered() for _ in range(3)] == [Fault.OUTCOME_UNKNOWN, Fault.TRY_AGAIN, Fault.TRY_AGAIN]
     server.restart()
 
     assert lane.answers() == (Created(payout=writes[0].payout), Moved(payout=writes[1].after))
