@@ -47,6 +47,7 @@ def a_payout(*, status: Status = Status.PENDING, **changes: Any) -> Payout:
         "answer_by": NOW - timedelta(seconds=30) if tried else None,
         "account": ACCOUNT if tried else None,
         "next_retry_at": None if final else NOW,
+        "last_error": "Ask the provider, then confirm or fail it." if status is Status.REVIEW else None,
         "in_doubt_since": NOW - timedelta(seconds=30) if status is Status.REVIEW else None,
         "expires_at": NOW + timedelta(hours=72),
         "created_at": NOW - timedelta(minutes=2),
@@ -62,12 +63,15 @@ def a_policy(
     *,
     repeated: RepeatedReference = RepeatedReference.UNKNOWN,
     lookup: bool = True,
+    status: bool = True,
     account: str | None = ACCOUNT,
     retry: RetryPolicy | None = None,
 ) -> Policy:
     """A provider that can be asked, and that promises nothing about repeats."""
     return Policy(
-        capabilities=Capabilities(repeated_reference=repeated, lookup_by_reference=lookup),
+        capabilities=Capabilities(
+            repeated_reference=repeated, lookup_by_reference=lookup, status_by_provider_ref=status
+        ),
         retry=retry or RetryPolicy(),
         account=account,
         installation_id=INSTALLATION,
@@ -86,13 +90,16 @@ def reported(
     finding: Finding,
     *,
     reference: SubmissionRef | None = None,
+    attempt: int | None = None,
     trusted: bool = True,
     source: Source = Source.LOOKUP,
     **fields: Any,
 ) -> StatusReported:
-    """What the provider says of a reference of `a_payout`."""
+    """What the provider says of a reference of `a_payout`; of no attempt in particular, as a webhook does."""
     report = StatusReport(finding=finding, reason=fields.pop("reason", "CODE"), **fields)
-    return StatusReported(source=source, reference=reference or a_reference(), report=report, trusted=trusted)
+    return StatusReported(
+        source=source, reference=reference or a_reference(), attempt=attempt, report=report, trusted=trusted
+    )
 
 
 def decided(

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 from pykka import ActorRef
 
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.provider_state import ProviderState
 from nepxy.engine.decide import Policy
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.providers.contract import Adapter
+from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import Lease
@@ -53,6 +55,9 @@ class Store(Protocol):
     async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
         """Pause or resume a provider, for every node and across restarts."""
 
+    async def doubt_figures(self, *, shards: Sequence[int]) -> Sequence[DoubtFigures]:
+        """What is in doubt and in review on these shards, by provider."""
+
 
 @dataclass(slots=True)
 class Ownership:
@@ -90,6 +95,8 @@ class ProviderDoor:
     """Where a provider's actor is to be found now: it may be restarted under its payouts."""
 
     ref: ActorRef[Any]
+    state: ProviderState | None = None
+    """What outlives the actor. To be read by others, and written by the actor alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

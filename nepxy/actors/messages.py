@@ -19,6 +19,7 @@ from nepxy.engine.outcomes import StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.runtime import ReplyTo
 from nepxy.errors import NepXyError
+from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import Answer, CreatePayout, WebhookRow, Write
@@ -123,8 +124,10 @@ class EngineView:
     journal_ok: bool
     """False while the journal cannot commit."""
     journal_depth: int
-    """The supervisor's own writes that wait for a commit; `nepxy_journal_waiting` counts everybody's."""
+    """Writes that are not committed yet, everybody's."""
     providers: tuple[ProviderView, ...] = ()
+    doubt: tuple[DoubtFigures, ...] = ()
+    """A few seconds old; providers with nothing in doubt or in review may be left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +144,30 @@ class ProviderView:
     breaker: str
     """`closed`, `open` or `half_open`."""
     in_flight: int
+    """Places in use, questions included."""
     waiting: int
+    """Payouts that wait for a place, for whatever it is."""
     concurrency_max: int
     requests_per_s: float
+    """0: unlimited."""
+    pause_is_saved: bool = True
+    """False while the database does not know of the last pause or resume: other nodes do not either."""
+    breaker_since: datetime | None = None
+    """Since when the breaker is in its state; None: it never was in another."""
+    waiting_submits: int = 0
+    waiting_questions: int = 0
+    """Look-ups and polls."""
+    oldest_due_at: datetime | None = None
+    """When the payout that waits longest was due; None: nobody waits."""
+    held_until: datetime | None = None
+    """Until when the provider asked for silence; None: it does not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubtCounted:
+    """The doubt watcher to the supervisor: all that is in doubt on this node's shards."""
+
+    figures: tuple[DoubtFigures, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,6 +311,8 @@ class SlotResult(StrEnum):
     """No answer, or none that makes sense: counts towards the breaker."""
     UNUSED = "unused"
     """No call was made."""
+    LOST = "lost"
+    """The payout's actor died, and nobody knows whether it called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -330,11 +356,12 @@ class PauseProvider:
     reason: str
     who: str
     reply_to: ReplyTo | None = None
+    """Told a `ProviderView` once the pause is in the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumeProvider:
-    """Submits to this provider again."""
+    """Submits to this provider again. Answered as `PauseProvider` is."""
 
     who: str
     reply_to: ReplyTo | None = None

@@ -2,16 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from nepxy.engine.breaker import BreakerState
+from nepxy.engine.events import Work
+from nepxy.engine.gate import Gate, Kind
 from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.payout import Status
 from nepxy.engine.runtime import DeadLetterReason
+from nepxy.storage.in_doubt import DoubtFigures
 
-ACTOR_KINDS: Final = ("supervisor", "provider", "payout", "journal", "reconciler", "lease_keeper")
+ACTOR_KINDS: Final = (
+    "supervisor",
+    "provider",
+    "payout",
+    "journal",
+    "reconciler",
+    "lease_keeper",
+    "doubt_watcher",
+)
+
+
+class ProviderGauges:
+    """One provider's metrics with their labels looked up: they are set after each message."""
+
+    def __init__(self, metrics: EngineMetrics, provider: str) -> None:
+        """Create every series of this provider, so that zero is no gap."""
+        self._paused = metrics.paused.labels(provider)
+        self._pause_unsaved = metrics.pause_unsaved.labels(provider)
+        self._breaker = {state: metrics.breaker_state.labels(provider, state.value) for state in BreakerState}
+        self._held_until = metrics.held_until.labels(provider)
+        self._held = {kind: metrics.slots_held.labels(provider, kind.value) for kind in Kind}
+        self._held_max = metrics.slots_max.labels(provider)
+        self._wanted = {kind: metrics.slots_wanted.labels(provider, kind.value) for kind in Kind}
+        self._oldest_due = metrics.oldest_due.labels(provider)
+        self.grants: Mapping[Work, Counter] = {
+            work: metrics.grants.labels(provider, work.value) for work in Work
+        }
+        self.reclaimed: Counter = metrics.slots_reclaimed.labels(provider)
+
+    def show(self, gate: Gate, *, paused: bool, pause_unsaved: bool, held_until_s: float) -> None:
+        """Say what is.
+
+        Args:
+            gate: who waits and who calls.
+            paused: whether submits are.
+            pause_unsaved: whether the database does not know of the last pause or resume.
+            held_until_s: Unix time; 0: the provider did not ask for silence.
+        """
+        self._paused.set(paused)
+        self._pause_unsaved.set(pause_unsaved)
+        for state, gauge in self._breaker.items():
+            gauge.set(state is gate.breaker_state)
+        self._held_until.set(held_until_s)
+        for kind in Kind:
+            self._held[kind].set(gate.held_of(kind))
+            self._wanted[kind].set(gate.waiting_of(kind))
+        self._held_max.set(gate.concurrency_max)
+        due_at = gate.oldest_due_at()
+        self._oldest_due.set(due_at.timestamp() if due_at is not None else 0.0)
 
 
 class EngineMetrics:
@@ -40,17 +92,71 @@ class EngineMetrics:
         self.paused = Gauge(
             "nepxy_provider_paused", "1 while submits are paused.", ("provider",), registry=registry
         )
-        self.breaker_open = Gauge(
-            "nepxy_provider_breaker_open",
-            "1 while the breaker is not closed.",
+        self.pause_unsaved = Gauge(
+            "nepxy_provider_pause_unsaved",
+            "1 while the database does not know of the last pause or resume.",
+            ("provider",),
+            registry=registry,
+        )
+        self.breaker_state = Gauge(
+            "nepxy_provider_breaker_state",
+            "1 for the state that the breaker is in.",
+            ("provider", "state"),
+            registry=registry,
+        )
+        self.held_until = Gauge(
+            "nepxy_provider_held_until_timestamp_seconds",
+            "Until when the provider asked for silence; 0: it did not.",
             ("provider",),
             registry=registry,
         )
         self.slots_held = Gauge(
-            "nepxy_provider_calls", "Provider calls in flight.", ("provider",), registry=registry
+            "nepxy_provider_calls", "Places at the provider in use.", ("provider", "kind"), registry=registry
+        )
+        self.slots_max = Gauge(
+            "nepxy_provider_calls_max", "Places at the provider.", ("provider",), registry=registry
         )
         self.slots_wanted = Gauge(
-            "nepxy_provider_waiting", "Payouts that wait for a slot.", ("provider",), registry=registry
+            "nepxy_provider_waiting",
+            "Payouts that wait for a place.",
+            ("provider", "kind"),
+            registry=registry,
+        )
+        self.oldest_due = Gauge(
+            "nepxy_provider_oldest_due_timestamp_seconds",
+            "When the payout that waits longest for a place was due; 0: nobody waits.",
+            ("provider",),
+            registry=registry,
+        )
+        self.grants = Counter(
+            "nepxy_provider_grants_total", "Places granted.", ("provider", "work"), registry=registry
+        )
+        self.slots_reclaimed = Counter(
+            "nepxy_provider_places_reclaimed_total",
+            "Places taken back from payouts that were no more.",
+            ("provider",),
+            registry=registry,
+        )
+        self.in_doubt = Gauge(
+            "nepxy_payouts_in_doubt",
+            "Payouts of which nobody knows whether the provider took them.",
+            ("provider",),
+            registry=registry,
+        )
+        self.in_doubt_amount = Gauge(
+            "nepxy_payouts_in_doubt_amount",
+            "Their amounts, in minor units.",
+            ("provider", "currency"),
+            registry=registry,
+        )
+        self.in_doubt_age_s = Gauge(
+            "nepxy_payouts_in_doubt_oldest_age_seconds",
+            "How long the oldest of them has been in doubt.",
+            ("provider",),
+            registry=registry,
+        )
+        self.in_review = Gauge(
+            "nepxy_payouts_in_review", "Payouts that wait for a person.", ("provider",), registry=registry
         )
         self.batch_size = Histogram(
             "nepxy_journal_batch_writes",
@@ -112,6 +218,9 @@ class EngineMetrics:
             ("kind", "reason"),
             registry=registry,
         )
+        self._providers: dict[str, ProviderGauges] = {}
+        self._amounts: set[tuple[str, str]] = set()
+        """Provider and currency of every amount in doubt so far: what is in doubt no more is zero, not gone."""
         self._fill(tuple(providers))
         self._turns: dict[tuple[str, str | None], tuple[Any, Any, Any]] = {}
 
@@ -124,7 +233,8 @@ class EngineMetrics:
             for status in Status:
                 if status.is_final:
                     self.settled.labels(provider, status.value)
-            for gauge in (self.paused, self.breaker_open, self.slots_held, self.slots_wanted):
+            self.of_provider(provider)
+            for gauge in (self.in_doubt, self.in_doubt_age_s, self.in_review):
                 gauge.labels(provider)
         for kind in ACTOR_KINDS:
             for metric in (self.alive, self.started, self.failures, self.restarts):
@@ -132,6 +242,32 @@ class EngineMetrics:
             for reason in DeadLetterReason:
                 self.dead_letters.labels(kind, str(reason))
         self.journal_ok.set(1)
+
+    def of_provider(self, provider: str) -> ProviderGauges:
+        """What a provider's actor sets."""
+        known = self._providers.get(provider)
+        if known is None:
+            known = self._providers[provider] = ProviderGauges(self, provider)
+        return known
+
+    def doubt_counted(self, figures: Sequence[DoubtFigures]) -> None:
+        """What is in doubt and in review now, all of it; empty: nothing, or another node counts."""
+        by_provider = {one.provider: one for one in figures}
+        for provider in (*self._providers, *(by_provider.keys() - self._providers)):
+            one = by_provider.get(provider) or DoubtFigures(provider=provider)
+            self.in_doubt.labels(provider).set(one.in_doubt_count)
+            self.in_doubt_age_s.labels(provider).set(one.oldest_age_s)
+            self.in_review.labels(provider).set(one.review_count)
+            self._amounts.update((provider, currency) for currency in one.amounts)
+        for provider, currency in self._amounts:
+            of = by_provider.get(provider)
+            self.in_doubt_amount.labels(provider, currency).set(of.amounts.get(currency, 0) if of else 0)
+
+    @property
+    def journal_waiting_count(self) -> int:
+        """Everybody's writes that are not committed yet, as the journal said last."""
+        (family,) = self.journal_depth.collect()
+        return int(family.samples[0].value)
 
     def attempt_ended(self, provider: str, outcome: OutcomeClass) -> None:
         """A submit ended."""

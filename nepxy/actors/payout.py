@@ -41,9 +41,9 @@ from nepxy.actors.messages import (
 from nepxy.engine import effects as fx
 from nepxy.engine.decide import Decision, decide
 from nepxy.engine.events import (
-    CrashedTooOften,
     DueReached,
     IntentRefused,
+    ProviderRefRefused,
     SlotGranted,
     Source,
     StatusReported,
@@ -54,7 +54,7 @@ from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.engine.payout import Payout, Status
 from nepxy.engine.runtime import Cancellable, LoopActor
 from nepxy.engine.runtime.scheduler import Scheduler
-from nepxy.errors import EngineBusy, InvariantViolation, NepXyError
+from nepxy.errors import EngineBusy, InvariantViolation
 from nepxy.storage.writes import (
     Intent,
     IntentDenied,
@@ -250,6 +250,7 @@ class PayoutActor(LoopActor):
             discrepancy=decision.discrepancy,
             webhook=deliver.webhook,
             intent=intent,
+            noted_as=decision.noted_as,
         )
 
     def _journal(self, deliver: Deliver, decision: Decision, write: MovePayout | NoteOnPayout) -> None:
@@ -280,22 +281,21 @@ class PayoutActor(LoopActor):
                 self._busy = None
                 log.info("intent.denied", reason=reason, **self._fields())
                 self._deliver(Deliver(event=IntentRefused(reason=reason)))
-            case WriteFailed(error=error):
-                self._write_failed(deliver, decision, error)
+            case WriteFailed():
+                self._write_failed(deliver, decision, message.answer)
             case other:
                 raise TypeError(f"the journal answered {type(other).__name__} to a payout")
 
-    def _write_failed(self, deliver: Deliver, decision: Decision, error: NepXyError) -> None:
-        """The database will never take this; a provider reference that another payout has is a person's matter."""
-        gains = decision.payout.provider_ref is not None and self._payout.provider_ref is None
-        if not gains:
-            raise error
-        log.error("provider_ref.refused", provider_ref=decision.payout.provider_ref, **self._fields())
+    def _write_failed(self, deliver: Deliver, decision: Decision, failed: WriteFailed) -> None:
+        """The database will never take this; a provider reference that another payout has is a fact of its own."""
+        refused, evidence = decision.payout.provider_ref, decision.evidence
+        if not failed.another_has_the_provider_ref or refused is None or evidence is None:
+            raise failed.error
+        log.error("provider_ref.refused", provider_ref=refused, **self._fields())
         self._busy = None
-        if deliver.reply_to is not None:
-            deliver.reply_to.fail(error)
-        detail = f"the provider's reference {decision.payout.provider_ref} was refused: another payout has it"
-        self._deliver(Deliver(event=CrashedTooOften(detail=detail)))
+        # In the place of what led here, so that its webhook is kept and its sender answered.
+        event = ProviderRefRefused(provider_ref=refused, evidence=evidence)
+        self._deliver(replace(deliver, event=event))
 
     def _in_commit(self) -> tuple[Deliver, Decision]:
         deliver, decision = self._busy or (None, None)
@@ -452,15 +452,24 @@ class PayoutActor(LoopActor):
 
         def ended(report: StatusReport) -> CallEnded:
             return CallEnded(
-                event=StatusReported(source=source, reference=payout.submission_ref, report=report),
-                slot=SlotResult.FAILED if report.finding is Finding.NO_ANSWER else SlotResult.ANSWERED,
+                event=StatusReported(
+                    source=source,
+                    reference=payout.submission_ref,
+                    attempt=payout.attempt_count,
+                    report=report,
+                ),
+                slot=_slot_after(report),
             )
 
         def broke(error: BaseException) -> CallEnded:
             log.error("adapter.failed", call=source.value, exc_info=error, **self._fields())
-            return ended(
-                StatusReport(finding=Finding.NO_ANSWER, reason="ADAPTER_FAILED", rule="an adapter raised")
+            failed = StatusReport(
+                finding=Finding.NO_ANSWER,
+                reason="ADAPTER_FAILED",
+                provider_failed=True,
+                rule="an adapter raised",
             )
+            return ended(failed)
 
         call = adapter.look_up(payout) if work is Work.LOOKUP else adapter.poll(payout)
         self.pipe_to_self(call, on_result=ended, on_error=broke, name=f"payout-{source.value}")
@@ -574,3 +583,10 @@ class PayoutActor(LoopActor):
             "provider": payout.provider,
             "attempt": payout.attempt_count,
         }
+
+
+def _slot_after(report: StatusReport) -> SlotResult:
+    """What a status read says of the provider's health: an answer that is of no use to us says nothing."""
+    if report.provider_failed:
+        return SlotResult.FAILED
+    return SlotResult.UNUSED if report.finding is Finding.NO_ANSWER else SlotResult.ANSWERED

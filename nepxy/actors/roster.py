@@ -29,6 +29,7 @@ class Roster:
         """Start empty."""
         self._entries: dict[TransactionId, Entry] = {}
         self._by_ref: dict[str, tuple[TransactionId, SubmissionRef]] = {}
+        self._counts: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -38,6 +39,10 @@ class Roster:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
+
+    def count_of(self, provider: str) -> int:
+        """Payouts of this provider in memory."""
+        return self._counts.get(provider, 0)
 
     def get(self, transaction_id: TransactionId) -> Entry | None:
         """The payout's entry, if it is in memory."""
@@ -50,6 +55,8 @@ class Roster:
     def add(self, payout: Payout, ref: ActorRef[Any]) -> Entry:
         """Note that a payout is in memory now."""
         entry = Entry(ref=ref, provider=payout.provider)
+        self.remove(payout.transaction_id)
+        self._counts[payout.provider] = self.count_of(payout.provider) + 1
         self._entries[payout.transaction_id] = entry
         if payout.attempt_count:
             self.know(payout.transaction_id, payout.submission_ref, payout.provider_ref)
@@ -81,6 +88,7 @@ class Roster:
         """Note that it is not in memory any more."""
         entry = self._entries.pop(transaction_id, None)
         if entry is not None:
+            self._counts[entry.provider] -= 1
             self._forget_names(entry)
 
     def _forget_names(self, entry: Entry) -> None:

@@ -8,16 +8,16 @@ poisoned payout never stops another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-import orjson
 import structlog
 from pykka import ActorRef
 
-from nepxy.actors.context import EngineParts, ProviderDoor, ProviderParts
+from nepxy.actors.context import EngineParts
+from nepxy.actors.doubt_watcher import DoubtWatcher
+from nepxy.actors.joining import arrived_again
 from nepxy.actors.lease_keeper import LeaseKeeper
 from nepxy.actors.messages import (
     AcceptPayout,
@@ -26,6 +26,7 @@ from nepxy.actors.messages import (
     Committed,
     Deliver,
     DescribeEngine,
+    DoubtCounted,
     Drain,
     Drained,
     EngineState,
@@ -39,7 +40,6 @@ from nepxy.actors.messages import (
     PayoutLearnedRef,
     PayoutsDue,
     ProviderRestarted,
-    ProviderView,
     RecoveryProgressed,
     Retire,
     SlotFreed,
@@ -50,43 +50,34 @@ from nepxy.actors.messages import (
     WebhookRefused,
     WebhooksJoinable,
 )
+from nepxy.actors.parking import parking
 from nepxy.actors.payout import PayoutActor
-from nepxy.actors.provider import ProviderActor
+from nepxy.actors.provider_table import ProviderSetup, ProviderTable
 from nepxy.actors.reconciler import Reconciler
 from nepxy.actors.roster import Roster
-from nepxy.engine.decide import Policy, decide
-from nepxy.engine.events import CancelRequested, CrashedTooOften, DueReached, Source, StatusReported
+from nepxy.engine.events import CancelRequested, DueReached, Source, StatusReported
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
 from nepxy.errors import Draining, NepXyError, NodeStandby, PayoutNotFound
-from nepxy.providers.contract import Adapter
+from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import (
     Created,
     KeepWebhook,
     MeetWebhook,
     Met,
-    MovePayout,
+    Moved,
     Parked,
-    PostponePayout,
     WriteFailed,
 )
 
+__all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
+
 log = structlog.get_logger("nepxy.supervisor")
 
-PARKED_FOR: Final = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderSetup:
-    """What the composition root knows of one provider."""
-
-    name: str
-    adapter: Adapter | None
-    policy: Policy
-    enabled: bool
-    concurrency_max: int
-    requests_per_s: float
+WATCH_DOUBT_AGAIN_S: Final = 60.0
+OWN_SHARE: Final = 2
+"""This part of the memory is divided among the providers for good: a dead one's backlog never fills it all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,15 +137,18 @@ class Supervisor(LoopActor):
         """
         super().__init__(**kwargs)
         self._parts = parts
-        self._setups = dict(setups)
         self._limits = limits
         self._escalate = escalate
-        self._providers: dict[str, ProviderParts] = {}
+        self._providers = ProviderTable(
+            engine=parts, setups=setups, runtime=self.runtime, parent=self.actor_ref
+        )
         self._roster = Roster()
         self._life = EngineState.STARTING
         self._trusted_until_s = 0.0
         self._other_owner: str | None = None
         self._reconciler: ActorRef[Any] | None = None
+        self._lease_keeper: ActorRef[Any] | None = None
+        self._doubt: tuple[DoubtFigures, ...] = ()
         self._recovered_count = 0
         self._recovery_done = False
         self._journal_ok = True
@@ -164,15 +158,18 @@ class Supervisor(LoopActor):
         self._arriving: dict[TransactionId, list[Deliver]] = {}
         """What waits for a payout to be loaded."""
         self._intensities: dict[object, RestartIntensity] = {}
-        self._paused: Mapping[str, str] = {}
-        """Provider to reason, as the database said last."""
         self._drain_reply: ReplyTo | None = None
 
     def on_start(self) -> None:
         """Start the providers and the lease keeper; the reconciler follows once there are shards."""
-        for name in self._setups:
-            self._start_provider(name)
+        self._providers.start_all()
         self._start_lease_keeper()
+        self._start_doubt_watcher()
+
+    def on_stop(self) -> None:
+        """Leave nobody behind who would take the shards again once they are given back."""
+        if self._lease_keeper is not None:
+            self._lease_keeper.stop(block=False)
 
     def on_receive(self, message: Any) -> EngineView | None:
         """Handle one message."""
@@ -200,10 +197,12 @@ class Supervisor(LoopActor):
                     self._join(stored)
             case LeasesChanged():
                 self._leases(message)
-            case PauseStateLoaded(paused=paused):
-                self._paused = paused
-                for parts in self._providers.values():
-                    self._tell(parts.door.ref, message)
+            case PauseStateLoaded():
+                self._providers.pauses_loaded(message, self._tell)
+            case DoubtCounted(figures=figures):
+                self._doubt = figures
+            case "watch doubt":
+                self._start_doubt_watcher()
             case RecoveryProgressed(recovered_count=recovered, done=done):
                 self._recovered_count, self._recovery_done = recovered, done
                 self._parts.metrics.recovered.set(recovered)
@@ -265,7 +264,7 @@ class Supervisor(LoopActor):
         cause = self._commits.pop(message.tag) if isinstance(message.tag, int) else None
         match cause, message.answer:
             case AcceptPayout(reply_to=reply_to), Created(payout=payout) as created:
-                if payout.transaction_id not in self._roster and self._room() > 0:
+                if payout.transaction_id not in self._roster and self._has_room(payout.provider):
                     self._spawn(payout)
                 if reply_to is not None:
                     reply_to.tell(created)
@@ -280,8 +279,12 @@ class Supervisor(LoopActor):
                 _tell_webhook(reply_to, "PAYOUT_NOT_FOUND")
             case WebhookRefused(reply_to=reply_to, reason=reason), _:
                 _tell_webhook(reply_to, reason)
+            case _ToPark(transaction_id=transaction_id), Moved(payout=payout):
+                self._intensities.pop(transaction_id, None)
+                self._parts.metrics.reviews.labels(payout.provider, payout.status_reason).inc()
+                log.error("payout.parked", transaction_id=transaction_id, detail=cause.detail)
             case _ToPark(transaction_id=transaction_id), answer:
-                log.error("payout.parked", transaction_id=transaction_id, answer=type(answer).__name__)
+                log.error("payout.not_parked", transaction_id=transaction_id, answer=type(answer).__name__)
             case _:
                 raise TypeError(
                     f"the journal answered {type(message.answer).__name__} to {type(cause).__name__}"
@@ -290,10 +293,21 @@ class Supervisor(LoopActor):
     def _room(self) -> int:
         return max(0, self._parts.payouts_in_memory_max - len(self._roster))
 
+    def _has_room(self, provider: str) -> bool:
+        """Whether one more payout of this provider may be in memory: what others have a right to stays free."""
+        free = self._room()
+        share = self._parts.payouts_in_memory_max // (OWN_SHARE * max(1, len(self._providers)))
+        if self._roster.count_of(provider) < share:
+            return free > 0
+        kept = sum(
+            max(0, share - self._roster.count_of(name)) for name in self._providers if name != provider
+        )
+        return free > kept
+
     def _spawn(self, payout: Payout) -> None:
         ref = PayoutActor.start(
             payout=payout,
-            parts=self._provider(payout.provider),
+            parts=self._providers.of(payout.provider),
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=payout.transaction_id,
@@ -302,7 +316,8 @@ class Supervisor(LoopActor):
         self._parts.metrics.payouts_in_memory.set(len(self._roster))
         for deliver in self._arriving.pop(payout.transaction_id, ()):
             self._to_payout(payout.transaction_id, deliver)
-        if self._life is EngineState.DRAINING:
+        if self._refusal(payout.transaction_id) is not None:
+            # A webhook's fact is recorded by whoever has it; the rest is for who holds the shard.
             self._tell(ref, Retire())
 
     def _due(self, message: PayoutsDue) -> None:
@@ -312,7 +327,7 @@ class Supervisor(LoopActor):
                 known = payout.transaction_id in self._roster or payout.transaction_id in self._arriving
                 if (
                     not known
-                    and self._room() > 0
+                    and self._has_room(payout.provider)
                     and shard_of(payout.transaction_id) in self._parts.ownership.epochs
                 ):
                     self._spawn(payout)
@@ -394,18 +409,17 @@ class Supervisor(LoopActor):
     def _join(self, stored: StoredWebhook) -> None:
         """A parked webhook has found its payout: read it again, and deliver it as if it came now."""
         webhook = stored.webhook
-        setup = self._setups.get(webhook.provider)
-        if setup is None or setup.adapter is None:
+        adapter = self._providers.adapter_of(webhook.provider)
+        if adapter is None:
             return
         try:
-            notice = setup.adapter.read_webhook(orjson.loads(webhook.body))
+            arrived = arrived_again(stored, adapter)
         except Exception:  # one stored body that trips an adapter must not end the process
             log.exception("webhook.unreadable_when_joined", webhook_id=webhook.webhook_id)
             # Put aside: parked, it would stand before all newer ones at every look.
             aside = WebhookRefused(webhook=webhook, reason="UNREADABLE_WHEN_JOINED")
             self._commit(KeepWebhook(webhook=webhook, reason=aside.reason), aside)
             return
-        arrived = WebhookArrived(webhook=webhook, report=notice.report, trusted=webhook.signature_valid)
         self._to_payout(stored.transaction_id, _webhook_event(arrived, stored.reference))
 
     # ---- leaving memory ----------------------------------------------------------------------------
@@ -424,6 +438,7 @@ class Supervisor(LoopActor):
             entry = self._roster.get(TransactionId(child_id))
             if entry is not None and entry.ref is ref:
                 self._roster.remove(TransactionId(child_id))
+                self._parts.metrics.payouts_in_memory.set(len(self._roster))
 
     # ---- what breaks -------------------------------------------------------------------------------
 
@@ -435,7 +450,7 @@ class Supervisor(LoopActor):
                 self._payout_failed(TransactionId(child_id), ref, error, allowed=allowed)
             case ("provider", str() as name) if allowed:
                 self._parts.metrics.restarts.labels("provider").inc()
-                self._start_provider(name)
+                self._providers.start(name)
                 for entry in self._roster:
                     if entry.provider == name:
                         self._tell(entry.ref, ProviderRestarted())
@@ -446,6 +461,10 @@ class Supervisor(LoopActor):
                 self._parts.metrics.restarts.labels("reconciler").inc()
                 self._reconciler = None
                 self._start_reconciler()
+            case ("doubt_watcher", _):
+                # Nothing but gauges hangs on it: not worth a process.
+                self._parts.metrics.restarts.labels("doubt_watcher").inc()
+                self.tell_later(0.0 if allowed else WATCH_DOUBT_AGAIN_S, "watch doubt")
             case _:
                 self._escalate(f"{child_id} died too often: {type(error).__name__}")
 
@@ -456,8 +475,8 @@ class Supervisor(LoopActor):
         if entry is None or entry.ref is not ref:
             return
         self._roster.remove(transaction_id)
-        freed = SlotFreed(transaction_id=transaction_id, result=SlotResult.UNUSED)
-        self._tell(self._provider(entry.provider).door.ref, freed)
+        freed = SlotFreed(transaction_id=transaction_id, result=SlotResult.LOST)
+        self._tell(self._providers.of(entry.provider).door.ref, freed)
         if allowed:
             self._parts.metrics.restarts.labels("payout").inc()
             self._to_payout(transaction_id, Deliver(event=DueReached()))
@@ -476,27 +495,15 @@ class Supervisor(LoopActor):
         if payout is None:
             log.error("payout.not_parked", transaction_id=message.transaction_id, detail=message.detail)
             return
-        policy = self._provider(payout.provider).policy
-        event = CrashedTooOften(detail=message.detail)
-        decision = decide(payout, event, now=self.runtime.scheduler.now(), policy=policy, jitter=0.0)
-        if decision.payout is payout or decision.evidence is None:
-            if not payout.status.is_final:
-                # In REVIEW already: still due, it would be taken up, and die, at every sweep.
-                until = self.runtime.scheduler.now() + PARKED_FOR
-                postponed = PostponePayout(
-                    transaction_id=payout.transaction_id, version=payout.version, until=until
-                )
-                self._commit(postponed, message)
-            return
-        write = MovePayout(
-            before=payout,
-            after=decision.payout,
-            evidence=decision.evidence,
-            write_id=self._parts.new_id(),
-            request_id=None,
-            who="supervisor",
+        write = parking(
+            payout,
+            message.detail,
+            now=self.runtime.scheduler.now(),
+            policy=self._providers.of(payout.provider).policy,
+            new_id=self._parts.new_id,
         )
-        self._commit(write, message)
+        if write is not None:
+            self._commit(write, message)
 
     def _intensity(self, child_id: object) -> RestartIntensity:
         known = self._intensities.get(child_id)
@@ -507,60 +514,25 @@ class Supervisor(LoopActor):
             self._intensities[child_id] = known
         return known
 
-    # ---- providers, leases, recovery ---------------------------------------------------------------
-
-    def _provider(self, name: str) -> ProviderParts:
-        """What payouts of this provider share; a provider that no setting knows any more gets an actor, too."""
-        known = self._providers.get(name)
-        if known is None:
-            any_policy = next(iter(self._setups.values())).policy
-            self._setups[name] = ProviderSetup(
-                name=name,
-                adapter=None,
-                policy=replace(any_policy, account=None),
-                enabled=False,
-                concurrency_max=1,
-                requests_per_s=0.0,
-            )
-            self._start_provider(name)
-            known = self._providers[name]
-        return known
-
-    def _start_provider(self, name: str) -> None:
-        setup = self._setups[name]
-        ref = ProviderActor.start(
-            name=name,
-            parts=self._parts,
-            ready=setup.adapter is not None,
-            enabled=setup.enabled,
-            concurrency_max=setup.concurrency_max,
-            requests_per_s=setup.requests_per_s,
-            paused_reason=self._paused.get(name),
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("provider", name),
-        )
-        known = self._providers.get(name)
-        if known is not None:
-            known.door.ref = ref
-            return
-        self._providers[name] = ProviderParts(
-            name=name,
-            engine=self._parts,
-            adapter=setup.adapter,
-            policy=setup.policy,
-            door=ProviderDoor(ref=ref),
-            supervisor=self.actor_ref,
-        )
+    # ---- leases, recovery --------------------------------------------------------------------------
 
     def _start_lease_keeper(self) -> None:
-        LeaseKeeper.start(
+        self._lease_keeper = LeaseKeeper.start(
             store=self._parts.store,
             supervisor=self.actor_ref,
             lease_ttl_s=self._limits.lease_ttl_s,
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("lease_keeper", ""),
+        )
+
+    def _start_doubt_watcher(self) -> None:
+        DoubtWatcher.start(
+            parts=self._parts,
+            supervisor=self.actor_ref,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("doubt_watcher", ""),
         )
 
     def _start_reconciler(self) -> None:
@@ -616,6 +588,10 @@ class Supervisor(LoopActor):
         if self._life is not EngineState.DRAINING or self._drain_reply is None:
             return
         if not self._roster and not self._commits and not self._arriving:
+            if self._lease_keeper is not None:
+                # The lease outlives this by its length; renewed, it could be taken again after it was given back.
+                self._lease_keeper.stop(block=False)
+                self._lease_keeper = None
             self._drain_reply.tell(Drained())
             self._drain_reply = None
 
@@ -629,22 +605,9 @@ class Supervisor(LoopActor):
             recovered_count=self._recovered_count,
             recovery_done=self._recovery_done,
             journal_ok=self._journal_ok,
-            journal_depth=len(self._commits),
-            providers=tuple(
-                ProviderView(
-                    name=name,
-                    ready=setup.adapter is not None,
-                    enabled=setup.enabled,
-                    paused=name in self._paused,
-                    paused_reason=self._paused.get(name, ""),
-                    breaker="",
-                    in_flight=0,
-                    waiting=0,
-                    concurrency_max=setup.concurrency_max,
-                    requests_per_s=setup.requests_per_s,
-                )
-                for name, setup in self._setups.items()
-            ),
+            journal_depth=self._parts.metrics.journal_waiting_count,
+            providers=self._providers.views(),
+            doubt=self._doubt,
         )
 
     def _life_now(self) -> EngineState:

@@ -30,6 +30,8 @@ class Breaker:
     state: BreakerState = BreakerState.CLOSED
     failure_count: int = 0
     opened_at_s: float = 0.0
+    changed_at_s: float | None = None
+    """Since when it is in this state; None: it never was in another."""
     current_cooldown_s: float = 0.0
 
     def wait_s(self, now_s: float) -> float:
@@ -42,32 +44,42 @@ class Breaker:
             case BreakerState.HALF_OPEN:
                 return float("inf")
 
-    def called(self) -> None:
-        """A call is being made: after the cooldown it is the probe."""
-        if self.state is BreakerState.OPEN:
-            self.state = BreakerState.HALF_OPEN
+    def called(self, now_s: float) -> bool:
+        """A call is being made; whether it is the probe, which its end must name again."""
+        if self.state is not BreakerState.OPEN:
+            return False
+        self._become(BreakerState.HALF_OPEN, now_s)
+        return True
 
-    def succeeded(self) -> None:
-        """The provider answered."""
-        self.state = BreakerState.CLOSED
+    def succeeded(self, now_s: float) -> None:
+        """The provider answered: any answer proves that it is there, an old call's too."""
+        self._become(BreakerState.CLOSED, now_s)
         self.failure_count = 0
         self.current_cooldown_s = 0.0
 
-    def failed(self, now_s: float) -> None:
-        """The provider did not answer, or nothing that makes sense."""
+    def failed(self, now_s: float, *, was_probe: bool) -> None:
+        """The provider did not answer, or nothing that makes sense.
+
+        What was called before it opened may fail long after: only the probe's end says how the provider is now.
+        """
         self.failure_count += 1
-        if self.state is BreakerState.HALF_OPEN:
+        if was_probe and self.state is BreakerState.HALF_OPEN:
             self._open(now_s, min(self.current_cooldown_s * 2, self.cooldown_s_max))
         elif self.state is BreakerState.CLOSED and self.failure_count >= self.failures_max:
             self._open(now_s, self.cooldown_s)
 
-    def abandoned(self, now_s: float) -> None:
-        """The probe was not made after all: the next one may be, at once."""
-        if self.state is BreakerState.HALF_OPEN:
-            self.state = BreakerState.OPEN
+    def abandoned(self, now_s: float, *, was_probe: bool) -> None:
+        """The call was not made after all; if it was the probe, the next one may be, at once."""
+        if was_probe and self.state is BreakerState.HALF_OPEN:
+            self._become(BreakerState.OPEN, now_s)
             self.opened_at_s = now_s - self.current_cooldown_s
 
     def _open(self, now_s: float, cooldown_s: float) -> None:
-        self.state = BreakerState.OPEN
+        self._become(BreakerState.OPEN, now_s)
         self.opened_at_s = now_s
         self.current_cooldown_s = cooldown_s
+
+    def _become(self, state: BreakerState, now_s: float) -> None:
+        if state is not self.state:
+            self.state = state
+            self.changed_at_s = now_s

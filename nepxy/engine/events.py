@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nepxy.engine.evidence import Evidence
 from nepxy.engine.outcomes import Outcome, StatusReport
-from nepxy.engine.payout import SubmissionRef
+from nepxy.engine.payout import ProviderRef, SubmissionRef
 
 
 class Work(StrEnum):
@@ -65,8 +66,20 @@ class StatusReported:
     reference: SubmissionRef
     """Which of our references it speaks of; a report by provider reference carries the reference that led there."""
     report: StatusReport
+    attempt: int | None = None
+    """`attempt_count` when the question was asked: what is negative speaks of nothing newer (money rule 5).
+    None for a webhook, which nobody asked for."""
     trusted: bool = True
     """False for a hint (unsigned webhook): it makes the engine ask, and settles nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRefRefused:
+    """The database refused to record the provider's reference: another payout of this provider has it."""
+
+    provider_ref: ProviderRef
+    evidence: Evidence
+    """Of the decision that could not be recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +100,7 @@ Event = (
     | IntentRefused
     | SubmitAnswered
     | StatusReported
+    | ProviderRefRefused
     | CrashedTooOften
     | CancelRequested
 )

@@ -76,6 +76,10 @@ SENT: Final[Mapping[str, str]] = {
     "DUPLICATE_REFERENCE": (
         "{provider} says that it had our reference before, so an earlier attempt arrived: it may be paid or not."
     ),
+    "REPEAT_REFUSED": (
+        "{provider} refused a repeated attempt, which says nothing about the earlier one: it may be paid or not."
+    ),
+    "TAKEN_THEN_ABSENT": "{provider} had taken it, and says now that it does not know it: it may be paid or not.",
     "ACCEPTED_BY_PROVIDER": "{provider} has taken it and has not settled it yet.",
     "ADOPTED": "{provider} knows our reference although our records said that nothing was sent; it is being followed.",
 }
@@ -91,6 +95,10 @@ REVIEW: Final[Mapping[str, str]] = {
     "FAILURE_BESIDE_UNRESOLVED": "{provider} refused a repeated attempt while an earlier one is unresolved.",
     "CRASHED_TOO_OFTEN": "Handling it failed again and again on our side, so the engine leaves it alone.",
     "ABSENT_UNPROVEN": "{provider} does not know our reference, which proves nothing by itself.",
+    "TAKEN_THEN_ABSENT": "{provider} had taken it, and goes on saying that it does not know it.",
+    "OVERDUE": "{provider} took it, and had not settled it when it expired.",
+    "PROVIDER_REF_TAKEN": "{provider} calls it by a reference that another payout has, so one of the two is mistaken.",
+    "REVERSED": "{provider} says that it paid it and took the money back.",
 }
 
 FAILED: Final[Mapping[str, str]] = {
@@ -159,7 +167,9 @@ class _Words:
             return f"An answer may come until {_clock(payout.answer_by)}; after that it is looked into."
         if not self._can_be_asked:
             told = f"It moves on when {payout.provider} reports it" if webhook else "It is kept in view"
-            return f"{told}; {payout.provider} cannot be asked about it."
+            until = f", or when a person looks at it after {_clock(payout.expires_at)}"
+            limit = until if payout.status is Status.SENT and self.now < payout.expires_at else ""
+            return f"{told}{limit}; {payout.provider} cannot be asked about it."
         when = self._at(payout.next_retry_at) if payout.next_retry_at is not None else "soon"
         return f"{payout.provider} is asked again {when}{waits}."
 
@@ -169,17 +179,20 @@ class _Words:
     @property
     def _answer_is_due_later(self) -> bool:
         payout = self.payout
-        waiting = payout.status is Status.SENT and payout.provider_ref is None
+        waiting = payout.status is Status.SENT and payout.is_unresolved
         return waiting and payout.answer_by is not None and self.now < payout.answer_by
 
     @property
     def _can_be_asked(self) -> bool:
         capabilities = self.provider.capabilities
-        if capabilities is None:
+        payout = self.payout
+        if capabilities is None or not payout.is_at_provider:
             return False
-        if self.payout.provider_ref is not None:
-            return capabilities.status_by_provider_ref
-        return capabilities.lookup_by_reference or capabilities.resend_allowed
+        by_theirs = payout.provider_ref is not None and capabilities.status_by_provider_ref
+        by_repeating = capabilities.resend_allowed and payout.is_unresolved and not payout.repeat_barred
+        # Repeating is the engine's alone: in REVIEW a person decides.
+        repeats = by_repeating and payout.status is Status.SENT
+        return by_theirs or capabilities.lookup_by_reference or repeats
 
     def _said(self, known: Mapping[str, str], otherwise: str) -> str:
         text = known.get(self.payout.status_reason, otherwise)

@@ -102,6 +102,8 @@ class StatusReport:
     retry_after_s: float | None = None
     retry_with_new_reference: bool = False
     """For UNPAID: a new attempt may succeed."""
+    provider_failed: bool = False
+    """For NO_ANSWER: there was none, or a 5xx, as opposed to one that we have no use for; the breaker counts it."""
     terms: ReportedTerms = NO_TERMS
     call: str = ""
     answer: str = ""

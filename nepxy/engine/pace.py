@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+NEARLY: Final = 1e-9
+"""Sums of fractions: without it a caller may be told to wait for less than the clock can measure, for ever."""
 
 
 @dataclass(slots=True)
@@ -21,7 +25,8 @@ class Pace:
         if self.requests_per_s <= 0:
             return held_s
         self._fill(now_s)
-        return max(held_s, (1.0 - self.tokens) / self.requests_per_s if self.tokens < 1.0 else 0.0)
+        missing = 1.0 - self.tokens
+        return max(held_s, missing / self.requests_per_s if missing > NEARLY else 0.0)
 
     def called(self, now_s: float) -> None:
         """A call is made."""
@@ -29,11 +34,20 @@ class Pace:
             self._fill(now_s)
             self.tokens -= 1.0
 
+    def not_called(self) -> None:
+        """The call was not made after all."""
+        if self.requests_per_s > 0:
+            self.tokens = min(self._capacity, self.tokens + 1.0)
+
     def hold(self, now_s: float, for_s: float) -> None:
         """Make no call for a while."""
         self.held_until_s = max(self.held_until_s, now_s + for_s)
 
+    @property
+    def _capacity(self) -> float:
+        return max(1.0, self.requests_per_s)
+
     def _fill(self, now_s: float) -> None:
         grown = self.tokens + (now_s - self.at_s) * self.requests_per_s
-        self.tokens = min(max(1.0, self.requests_per_s), grown)
+        self.tokens = min(self._capacity, grown)
         self.at_s = now_s

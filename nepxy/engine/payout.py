@@ -50,14 +50,14 @@ class Status(StrEnum):
 FINAL: Final = frozenset({Status.CONFIRMED, Status.FAILED, Status.CANCELLED})
 
 MOVES: Final[Mapping[Status, frozenset[Status]]] = {
-    Status.PENDING: frozenset({Status.SENT, Status.CANCELLED, Status.FAILED, Status.REVIEW}),
+    Status.PENDING: frozenset({Status.PENDING, Status.SENT, Status.CANCELLED, Status.FAILED, Status.REVIEW}),
     Status.SENT: frozenset({Status.SENT, Status.CONFIRMED, Status.FAILED, Status.REVIEW, Status.PENDING}),
     Status.REVIEW: frozenset({Status.REVIEW, Status.CONFIRMED, Status.FAILED}),
     Status.CONFIRMED: frozenset(),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
-"""The moves that the engine makes by itself. One to the same state records a fact (a reference, a doubt)."""
+"""The moves that the engine makes by itself. One to the same state records a fact: a reference, a doubt, a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +97,11 @@ class Payout:
     """Until when the last attempt's own answer may come; by the database's clock."""
     account: str | None = None
     """The provider account that the current reference was sent through; None: it was never sent."""
+    taken_at: datetime | None = None
+    """Since when the provider is known to have taken the current reference, with or without one of its own."""
+    repeat_barred: bool = False
+    """What was learned of the current reference (it was used before, its repeat was refused) forbids that the
+    engine sends it again by itself; for good, until the generation changes."""
     expires_at: datetime
     retryable: bool = True
     """False where a person or a new payout is needed: nothing will be submitted again by itself."""
@@ -114,13 +119,19 @@ class Payout:
         return self.attempt_count - self.unreached_count
 
     @property
+    def is_at_provider(self) -> bool:
+        """Whether the provider has, or may have, the current reference, and nothing final is known of it."""
+        return self.status in (Status.SENT, Status.REVIEW) and self.account is not None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the provider is known to have the current reference: then it is never sent again."""
+        return self.taken_at is not None or self.provider_ref is not None
+
+    @property
     def is_unresolved(self) -> bool:
         """Whether money may be on its way under the current reference without an answer from the provider."""
-        return (
-            self.status in (Status.SENT, Status.REVIEW)
-            and self.account is not None
-            and self.provider_ref is None
-        )
+        return self.is_at_provider and not self.is_taken
 
     def moved(self, to: Status, reason: str, **changes: Any) -> Self:
         """The next version of this payout.
@@ -165,6 +176,14 @@ class Payout:
             (
                 self.status is not Status.PENDING or self.provider_ref is None,
                 "PENDING with a provider reference",
+            ),
+            (
+                self.status is not Status.PENDING or self.taken_at is None,
+                "PENDING, yet taken by the provider",
+            ),
+            (
+                self.status is not Status.PENDING or not self.repeat_barred,
+                "PENDING, yet its reference must not be sent again",
             ),
         )
 

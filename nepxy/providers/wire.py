@@ -403,6 +403,7 @@ def failed_read(result: NotSent | Lost, call: str, *secrets: Secret) -> StatusRe
     return StatusReport(
         finding=Finding.NO_ANSWER,
         reason=result.reason,
+        provider_failed=True,
         call=call,
         answer=answer,
         rule="a failed read proves nothing",
@@ -414,6 +415,7 @@ def unmapped_read(result: Answered, call: str, *secrets: Secret) -> StatusReport
     return StatusReport(
         finding=Finding.NO_ANSWER,
         reason="ANSWER_UNREADABLE" if result.status == 200 else f"HTTP_{result.status}",
+        provider_failed=result.status >= 500,
         retry_after_s=result.retry_after_s,
         call=call,
         answer=result.masked(*secrets),

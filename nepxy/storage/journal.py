@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from nepxy.engine.decide import Discrepancy, Evidence
+from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, SubmissionRef, TransactionId, shard_of
 from nepxy.storage.writes import (
     Answer,
@@ -171,6 +171,8 @@ def _payout_columns(payout: Payout) -> dict[str, object]:
         "in_doubt_since": payout.in_doubt_since,
         "answer_by": payout.answer_by,
         "account": payout.account,
+        "taken_at": payout.taken_at,
+        "repeat_barred": payout.repeat_barred,
         "retryable": payout.retryable,
         "last_error": payout.last_error,
         "settled_at": payout.settled_at,
@@ -210,6 +212,7 @@ def _move_row(n: int, write: MovePayout) -> dict[str, object]:
         "seen_version": write.before.version,
         "from_status": write.before.status.value,
         "who": write.who,
+        "why": write.why,
         "reference": evidence.reference,
         "attempt": evidence.attempt,
         "evidence": evidence_json(evidence),
@@ -381,7 +384,7 @@ _COLUMNS: Final = """
     transaction_id uuid, version int, status text, status_reason text, submission_ref uuid, generation int,
     provider_ref text, attempt_count int, unreached_count int, last_attempt_at timestamptz,
     next_retry_at timestamptz, in_doubt_since timestamptz, answer_by timestamptz, account text,
-    retryable boolean, last_error text, settled_at timestamptz"""
+    taken_at timestamptz, repeat_barred boolean, retryable boolean, last_error text, settled_at timestamptz"""
 
 BATCH: Final = f"""
 WITH
@@ -391,7 +394,7 @@ create_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COL
     details text, shard smallint, write_id uuid, request_id text, request_hash text, request_body text,
     response_status smallint, response_body text)),
 move_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
-    seen_version int, from_status text, who text, reference uuid, attempt int, evidence text, write_id uuid,
+    seen_version int, from_status text, who text, why text, reference uuid, attempt int, evidence text, write_id uuid,
     request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, owner text,
     epoch bigint, send_window_s double precision, answer_window_s double precision, doubt_changes boolean)),
 postpone_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int,
@@ -433,7 +436,8 @@ moved AS (
         submission_ref = i.submission_ref, generation = i.generation, provider_ref = i.provider_ref,
         attempt_count = i.attempt_count, unreached_count = i.unreached_count,
         last_attempt_at = i.last_attempt_at, next_retry_at = i.next_retry_at,
-        in_doubt_since = i.in_doubt_since, account = i.account, retryable = i.retryable,
+        in_doubt_since = i.in_doubt_since, account = i.account, taken_at = i.taken_at,
+        repeat_barred = i.repeat_barred, retryable = i.retryable,
         last_error = i.last_error, settled_at = i.settled_at, updated_at = clock_timestamp(),
         answer_by = CASE WHEN i.is_intent THEN clock_timestamp() + make_interval(secs => i.answer_window_s)
                     ELSE i.answer_by END
@@ -473,8 +477,8 @@ told AS (
         '{{}}', write_id, request_id
     FROM create_in JOIN created USING (transaction_id)
     UNION ALL
-    SELECT transaction_id, version, from_status, status, status_reason, who, reference, attempt, evidence::jsonb,
-        write_id, request_id
+    SELECT transaction_id, version, from_status, status, why, who, reference, attempt, evidence::jsonb, write_id,
+        request_id
     FROM move_in JOIN moved USING (n)),
 
 -- "Due times move in batches": no event, no version; a row that moved on meanwhile is left alone.

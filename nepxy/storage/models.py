@@ -58,6 +58,8 @@ class MobileMoneyPayout(AppModel):
     submission_ref = UUIDField()
     provider_ref = CharField(null=True)
     account = CharField(null=True)
+    taken_at = DateTimeTZField(null=True)
+    repeat_barred = BooleanField()
     last_error = TextField(null=True)
     details = TextField()
 

@@ -39,6 +39,8 @@ COLUMNS = (
     Row.in_doubt_since,
     Row.answer_by,
     Row.account,
+    Row.taken_at,
+    Row.repeat_barred,
     Row.expires_at,
     Row.retryable,
     Row.last_error,
@@ -224,7 +226,7 @@ def payout_of(row: tuple[Any, ...]) -> Payout:
         if isinstance(value, datetime):
             named[name] = value.astimezone(UTC)
     provider_ref = named["provider_ref"]
-    named |= {
+    named |= _known_of_the_reference(named) | {
         "transaction_id": TransactionId(str(named["transaction_id"])),
         "submission_ref": SubmissionRef(str(named["submission_ref"])),
         "provider_ref": ProviderRef(provider_ref) if provider_ref is not None else None,
@@ -233,3 +235,14 @@ def payout_of(row: tuple[Any, ...]) -> Payout:
     payout = Payout(**named)
     payout.check()
     return payout
+
+
+def _known_of_the_reference(named: dict[str, Any]) -> dict[str, object]:
+    """What the release before these two columns left: its reason says what they say now, and it did not clear them."""
+    if named["status"] == Status.PENDING:
+        return {"taken_at": None, "repeat_barred": False}
+    taken = named["status_reason"] == "ACCEPTED_BY_PROVIDER"
+    return {
+        "taken_at": named["taken_at"] or (named["last_attempt_at"] if taken else None),
+        "repeat_barred": named["repeat_barred"] or named["status_reason"] == "DUPLICATE_REFERENCE",
+    }

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nepxy.engine.payout import Payout, TransactionId
-from nepxy.storage import controls, leases, payouts, webhooks
+from nepxy.storage import controls, in_doubt, leases, payouts, webhooks
 from nepxy.storage.database import Reader
+from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 
@@ -69,3 +70,7 @@ class DatabaseStore:
     async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
         """Pause or resume a provider, for every node and across restarts."""
         await self.reader.run(controls.set_paused, provider, paused=paused, reason=reason, who=who)
+
+    async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
+        """What is in doubt and in review on these shards, by provider."""
+        return await self.reader.run(in_doubt.doubt_figures, shards=shards)

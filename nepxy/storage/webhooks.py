@@ -49,10 +49,17 @@ def parked_webhooks(database: peewee.Database, webhook_ids: Sequence[str]) -> li
     return [_stored(row) for row in database.execute_sql(sql, (list(webhook_ids),)).fetchall()]
 
 
+# Each provider's own oldest: what nobody can read any more (no adapter is configured for it) stays parked, and must
+# not stand before the others at every look.
+_JOINABLE = f"""
+SELECT joined.* FROM (SELECT DISTINCT provider FROM app.webhook_events WHERE state = 'PARKED') one
+CROSS JOIN LATERAL ({_JOINED} AND w.provider = one.provider ORDER BY w.webhook_id, f.rank LIMIT %s) joined
+ORDER BY webhook_id"""
+
+
 def joinable_webhooks(database: peewee.Database, *, limit: int) -> list[StoredWebhook]:
-    """Parked webhooks whose payout has become known since: what the meeting missed."""
-    sql = f"{_JOINED} ORDER BY w.webhook_id, f.rank LIMIT %s"
-    return [_stored(row) for row in database.execute_sql(sql, (limit,)).fetchall()]
+    """Parked webhooks whose payout has become known since: what the meeting missed; so many of each provider."""
+    return [_stored(row) for row in database.execute_sql(_JOINABLE, (limit,)).fetchall()]
 
 
 def _stored(row: tuple[Any, ...]) -> StoredWebhook:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from nepxy.engine.decide import Discrepancy, Evidence
+from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, SubmissionRef, TransactionId
 from nepxy.errors import NepXyError
 
@@ -76,6 +77,13 @@ class MovePayout:
     webhook: WebhookRow | None = None
     """The webhook that caused it: stored, or marked as applied, in the same transaction."""
     intent: Intent | None = None
+    noted_as: str | None = None
+    """The code of a fact that is kept in the history and changes neither state nor reason; None: it is no note."""
+
+    @property
+    def why(self) -> str:
+        """The `why` of its event: the payout's new reason, unless it is a note."""
+        return self.noted_as or self.after.status_reason
 
     @property
     def gains_provider_ref(self) -> bool:
@@ -201,11 +209,20 @@ class Parked:
     """Nothing matches the webhook yet: it is stored and waits."""
 
 
+PROVIDER_REF_UNIQUE: Final = "mobile_money_payouts_provider_ref"
+"""The unique index by which a provider's reference belongs to one payout; the database names it when it refuses."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteFailed:
     """This write alone cannot be done, and never will be: the database refuses its values."""
 
     error: NepXyError
+
+    @property
+    def another_has_the_provider_ref(self) -> bool:
+        """Whether the refused value is a provider reference that another payout of that provider has."""
+        return PROVIDER_REF_UNIQUE in self.error.message
 
 
 Answer = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,17 +44,19 @@ async def test_a_request_without_a_good_token_is_refused(
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "make",
     [
-        keyed(),
-        keyed(subject="nobody-registered"),
-        keyed(secret="the-previous-secret-that-is-long-enough"),
-        keyed(age_s=20, expires_in_s=1),  # within the clocks' leeway
-        {**keyed(), "Authorization": bearer()["Authorization"].replace("Bearer", "bearer")},
+        lambda: keyed(),
+        lambda: keyed(subject="nobody-registered"),
+        lambda: keyed(secret="the-previous-secret-that-is-long-enough"),
+        lambda: keyed(age_s=20, expires_in_s=1),  # within the clocks' leeway
+        lambda: {**keyed(), "Authorization": bearer()["Authorization"].replace("Bearer", "bearer")},
     ],
 )
-async def test_a_good_token_is_enough_wherever_it_was_made(paper: Paper, headers: dict[str, str]) -> None:
-    response = await paper.client.post("/v1/payouts", json=a_request(), headers=headers)
+async def test_a_good_token_is_enough_wherever_it_was_made(
+    paper: Paper, make: Callable[[], dict[str, str]]
+) -> None:
+    response = await paper.client.post("/v1/payouts", json=a_request(), headers=make())
     assert response.status == 202, await response.text()
 
 

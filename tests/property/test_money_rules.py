@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
+from functools import cache
 from itertools import product
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepxy.engine.capabilities import RepeatedReference
-from nepxy.engine.decide import Decision, Policy
+from nepxy.engine.decide import Decision, Evidence, Policy
 from nepxy.engine.effects import Ask, RequestSlot, Submit
 from nepxy.engine.events import (
     CancelRequested,
@@ -19,6 +21,7 @@ from nepxy.engine.events import (
     DueReached,
     Event,
     IntentRefused,
+    ProviderRefRefused,
     SlotGranted,
     Source,
     StatusReported,
@@ -30,12 +33,17 @@ from nepxy.engine.payout import MOVES, Payout, ProviderRef, Status
 from tests.factories import ACCOUNT, NOW, THEIRS, a_payout, a_policy, a_reference, answered, decided, reported
 
 POLICIES = tuple(
-    a_policy(repeated=repeated, lookup=lookup, account=account)
-    for repeated, lookup, account in product(RepeatedReference, (True, False), (ACCOUNT, "account-2", None))
+    a_policy(repeated=repeated, lookup=lookup, status=status, account=account)
+    for repeated, (lookup, status), account in product(
+        RepeatedReference, ((True, True), (False, True), (False, False)), (ACCOUNT, "account-2", None)
+    )
 )
+SAID = Evidence(source="submit", rule="ACCEPTED")
 TERMS = (NO_TERMS, ReportedTerms(amount=1000, currency="XOF"), ReportedTerms(amount=999))
 REFS = (None, THEIRS, ProviderRef("another"))
 STEPS_S = (0, 1, 31, 600, 3600, 90_000)
+NEGATIVE = (Finding.UNPAID, Finding.ABSENT, Finding.NO_ANSWER)
+TAKEN = (OutcomeClass.ACCEPTED, OutcomeClass.CONFIRMED)
 PROVEN_UNSENT = (OutcomeClass.NOT_SENT, OutcomeClass.BLOCKED, OutcomeClass.THROTTLED)
 
 outcomes = st.builds(
@@ -60,8 +68,13 @@ reports = st.builds(
 
 def events(payout: Payout) -> st.SearchStrategy[Event]:
     """Any event, about this generation or an older one, this attempt or an older one."""
-    references = st.integers(0, payout.generation).map(a_reference) | st.just(payout.submission_ref)
-    attempts = st.integers(1, max(1, payout.attempt_count)) | st.just(payout.attempt_count)
+    return events_about(payout.generation, payout.attempt_count)
+
+
+@cache
+def events_about(generation: int, attempt_count: int) -> st.SearchStrategy[Event]:
+    references = st.integers(0, generation).map(a_reference) | st.just(a_reference(generation))
+    attempts = st.integers(1, max(1, attempt_count)) | st.just(attempt_count)
     return st.one_of(
         st.just(DueReached()),
         st.builds(SlotGranted, work=st.sampled_from(Work)),
@@ -69,11 +82,19 @@ def events(payout: Payout) -> st.SearchStrategy[Event]:
         st.builds(SubmitAnswered, reference=references, attempt=attempts, outcome=outcomes),
         st.builds(
             StatusReported,
-            source=st.sampled_from(Source),
+            source=st.sampled_from([Source.POLL, Source.LOOKUP]),
+            reference=references,
+            attempt=attempts,
+            report=reports,
+        ),
+        st.builds(
+            StatusReported,
+            source=st.just(Source.WEBHOOK),
             reference=references,
             report=reports,
             trusted=st.booleans(),
         ),
+        st.builds(ProviderRefRefused, provider_ref=st.just(THEIRS), evidence=st.just(SAID)),
         st.just(CrashedTooOften(detail="boom")),
         st.just(CancelRequested()),
     )
@@ -87,6 +108,12 @@ def proves_failure(event: Event) -> bool:
             return outcome.kind is OutcomeClass.REJECTED
         case _:
             return False
+
+
+def can_be_asked(payout: Payout, policy: Policy) -> bool:
+    by_theirs = payout.provider_ref is not None and policy.capabilities.status_by_provider_ref
+    same_account = payout.account is not None and payout.account == policy.account
+    return same_account and (by_theirs or policy.capabilities.lookup_by_reference)
 
 
 def terms_of(event: Event) -> ReportedTerms:
@@ -120,16 +147,45 @@ def hold_the_rules(before: Payout, event: Event, decision: Decision, policy: Pol
         )
         if repeats:
             assert policy.capabilities.resend_allowed
-            assert before.answer_by is None or now >= before.answer_by
-            assert before.provider_ref is None
+            assert before.answer_by is not None, "resent without waiting"
+            assert now >= before.answer_by
+            assert not before.is_taken, "resent what the provider has"
+            assert not before.repeat_barred, "resent what must not be repeated"
         if isinstance(effect, Submit):
             assert decision.is_intent
             assert after.status is Status.SENT
             assert after.attempt_count == before.attempt_count + 1
             assert effect.reference == after.submission_ref == before.submission_ref
             assert after.account == policy.account
+            early = before.next_retry_at is not None and before.next_retry_at > now
+            assert not (before.status is Status.PENDING and before.attempt_count and early), (
+                "backoff cut short"
+            )
         if isinstance(effect, Ask) or repeats:
             assert before.account == policy.account, "rule 10: asked through another account"
+        if isinstance(effect, Ask):
+            assert can_be_asked(before, policy)
+            awaited = before.is_unresolved and before.answer_by is not None and now < before.answer_by
+            assert not awaited, "looked up while its own answer may come"
+
+    if after.generation == before.generation:
+        assert before.taken_at in (None, after.taken_at), "what was taken stays taken"
+        assert after.repeat_barred >= before.repeat_barred
+    else:
+        assert (after.taken_at, after.repeat_barred) == (None, False), "known of an older reference"
+    if isinstance(event, StatusReported) and event.report.finding in NEGATIVE:
+        outdated = event.attempt is not None and event.attempt < before.attempt_count
+        if outdated or event.reference != before.submission_ref:
+            assert not moved, "an older attempt's evidence settled something"
+            assert not any(isinstance(effect, RequestSlot) for effect in decision.effects)
+    if isinstance(event, SubmitAnswered) and event.outcome.kind not in TAKEN and not before.status.is_final:
+        assert moved, "a fact without a row"
+        assert decision.evidence is not None
+    if moved:
+        hold_what_is_said(after)
+    if decision.noted_as is not None:
+        assert moved
+        assert (after.status, after.status_reason) == (before.status, before.status_reason)
 
     assert after.generation in (before.generation, before.generation + 1)
     assert (after.generation == before.generation) == (after.submission_ref == before.submission_ref)
@@ -143,19 +199,26 @@ def hold_the_rules(before: Payout, event: Event, decision: Decision, policy: Pol
         assert (retry is not None and retry.retry_with_new_reference) or (
             retry_report is not None and retry_report.retry_with_new_reference
         )
+        unasked = isinstance(event, StatusReported) and event.source is Source.WEBHOOK
+        assert not (unasked and can_be_asked(before, policy)), "a webhook alone made a new reference"
 
     became = after.status if after.status is not before.status else None
     if became is Status.FAILED and before.status is not Status.PENDING:
         unsent = isinstance(event, SubmitAnswered) and event.outcome.kind in PROVEN_UNSENT
         assert proves_failure(event) or unsent
     if became in (Status.FAILED, Status.PENDING) and before.status is not Status.PENDING:
-        taken = before.provider_ref is not None or before.status_reason == "ACCEPTED_BY_PROVIDER"
-        assert not (taken and isinstance(event, SubmitAnswered)), "refused, after the provider had it"
+        assert not (before.is_taken and isinstance(event, SubmitAnswered)), (
+            "refused, after the provider had it"
+        )
         if isinstance(event, SubmitAnswered):
             assert event.outcome.kind is not OutcomeClass.UNKNOWN
-            assert before.in_doubt_since is None, "an earlier attempt is unresolved"
             assert event.reference == before.submission_ref
             assert event.attempt == before.attempt_count
+            if before.in_doubt_since is not None:
+                assert event.outcome.kind is OutcomeClass.REJECTED
+                replayed = policy.capabilities.repeated_reference is RepeatedReference.REPLAYS
+                assert replayed or before.attempt_count == 1, "an earlier attempt is unresolved"
+                assert not before.repeat_barred
             if event.outcome.kind is OutcomeClass.THROTTLED:
                 assert event.outcome.refused_before_processing
         else:
@@ -172,6 +235,20 @@ def hold_the_rules(before: Payout, event: Event, decision: Decision, policy: Pol
         assert before.status is Status.PENDING
     if before.provider_ref is not None and after.generation == before.generation:
         assert after.provider_ref == before.provider_ref
+
+
+def hold_what_is_said(payout: Payout) -> None:
+    """`last_error` says what happens next, or what to do; and nothing that is over."""
+    said = payout.last_error or ""
+    if payout.status is Status.REVIEW:
+        assert "find out" in said or re.search(r"confirm(, fail)? or (fail|release)", said), said
+    if payout.status is Status.SENT and payout.in_doubt_since is not None:
+        assert re.search(
+            "is being looked into|is asked again|is sent again|is not sent again|under way", said
+        ), said
+    assert payout.status is Status.PENDING or "tried again by itself" not in said
+    assert payout.status is Status.SENT or "under way" not in said
+    assert "{" not in said
 
 
 @settings(max_examples=200, deadline=None)
@@ -198,9 +275,13 @@ ONE_OF_EACH: tuple[Event, ...] = (
     *(answered(kind) for kind in OutcomeClass),
     *(answered(kind, provider_ref=THEIRS, terms=TERMS[2]) for kind in OutcomeClass),
     *(answered(kind, retry_with_new_reference=True) for kind in OutcomeClass),
+    *(answered(kind, attempt=2) for kind in OutcomeClass),
     *(reported(finding, trusted=trusted) for finding in Finding for trusted in (True, False)),
     *(reported(finding, provider_ref=THEIRS, retry_with_new_reference=True) for finding in Finding),
     *(reported(finding, reference=a_reference(7)) for finding in Finding),
+    *(reported(finding, attempt=0) for finding in Finding),
+    *(reported(Finding.UNPAID, retry_with_new_reference=True, source=source) for source in Source),
+    ProviderRefRefused(provider_ref=THEIRS, evidence=SAID),
     CrashedTooOften(detail="boom"),
     CancelRequested(),
 )
@@ -211,8 +292,51 @@ def test_every_pair_of_state_and_event_has_an_answer_that_keeps_the_rules(status
     first = a_payout(status=status)
     variants = [first]
     if status is Status.SENT:
-        variants += [replace(first, provider_ref=THEIRS), replace(first, in_doubt_since=NOW)]
+        variants += [
+            replace(first, provider_ref=THEIRS),
+            doubtful := replace(first, in_doubt_since=NOW, last_error="It is being looked into."),
+            replace(first, taken_at=NOW),
+            replace(doubtful, attempt_count=2),
+            replace(doubtful, attempt_count=2, repeat_barred=True),
+        ]
     for payout, event, policy, at_s in product(variants, ONE_OF_EACH, POLICIES, (0, 400_000)):
         decision = decided(payout, event, policy=policy, now=NOW + timedelta(seconds=at_s))
         assert decision.answer
         hold_the_rules(payout, event, decision, policy, at_s)
+
+
+LEARNS_NOTHING = (Finding.IN_FLIGHT, Finding.NO_ANSWER, Finding.ABSENT)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_no_payout_is_sent_for_ever(data: st.DataObject) -> None:
+    """However it became SENT: once it has expired, a few looks that teach nothing put it before a person."""
+    policy = data.draw(st.sampled_from(POLICIES))
+    payout = decided(a_payout(), SlotGranted(work=Work.SUBMIT)).payout
+    for _ in range(data.draw(st.integers(0, 5))):
+        moved_on = decided(payout, data.draw(events(payout)), policy=policy).payout
+        payout = moved_on if moved_on.status is Status.SENT else payout
+    now = payout.expires_at
+    for _ in range(3):
+        # Long enough for every settling time, and too short for anything to be due only by chance.
+        now += timedelta(hours=2)
+        decision = decided(payout, DueReached(), policy=policy, now=now)
+        payout = decision.payout
+        for effect in decision.effects:
+            assert not isinstance(effect, RequestSlot) or effect.work in (Work.POLL, Work.LOOKUP)
+            if isinstance(effect, RequestSlot):
+                asked = decided(payout, SlotGranted(work=effect.work), policy=policy, now=now)
+                assert asked.effects == (Ask(work=effect.work),)
+                finding = data.draw(st.sampled_from(LEARNS_NOTHING))
+                heard = reported(finding, reference=payout.submission_ref, attempt=payout.attempt_count)
+                payout = decided(payout, heard, policy=policy, now=now).payout
+    # In REVIEW, where a person decides, looks that teach nothing move the due time and no row.
+    assert payout.status is Status.REVIEW
+    if not payout.is_taken:
+        return
+    for finding in LEARNS_NOTHING:
+        assert (
+            decided(payout, reported(finding, attempt=payout.attempt_count), policy=policy, now=now).payout
+            == payout
+        )

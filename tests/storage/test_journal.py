@@ -12,8 +12,9 @@ from uuid import uuid4
 import peewee
 import pytest
 
-from nepxy.engine.decide import Discrepancy, Evidence
+from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, ProviderRef, Status, SubmissionRef, TransactionId, shard_of
+from nepxy.errors import NepXyError
 from nepxy.storage import controls, leases
 from nepxy.storage.database import Fault, connect_writer, fault_of
 from nepxy.storage.journal import conflict_keys, find_landed, write_batch
@@ -41,6 +42,7 @@ from nepxy.storage.writes import (
     Stale,
     WebhookRow,
     Write,
+    WriteFailed,
 )
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -295,6 +297,18 @@ def test_a_move_lands_with_its_event_and_evidence(journal: Journal) -> None:
     ) == [("PENDING", "CANCELLED", "CLIENT_CANCELLED", "client:acme", write.write_id, "req-9", "202")]
 
 
+def test_a_note_has_a_why_of_its_own_and_leaves_state_and_reason(journal: Journal) -> None:
+    payout = journal.created()
+    noted = payout.moved(payout.status, payout.status_reason)
+
+    assert journal.moved(a_move(payout, noted, noted_as="LATE_ANSWER")) == noted
+
+    assert load_payout(journal.database, payout.transaction_id) == noted
+    assert journal.rows(
+        "SELECT from_status, to_status, why, evidence->>'answer' FROM app.payout_events WHERE version = 2"
+    ) == [("PENDING", "PENDING", "LATE_ANSWER", "202")]
+
+
 def test_a_stale_move_writes_nothing_at_all(journal: Journal) -> None:
     epoch = journal.leased()
     payout = journal.created()
@@ -450,6 +464,42 @@ def test_doubt_is_kept_on_the_attempt_and_taken_back(journal: Journal) -> None:
 
     journal.moved(a_move(doubted, doubted.moved(Status.SENT, "FOUND", in_doubt_since=None)))
     assert journal.rows("SELECT in_doubt_since FROM app.payout_attempts") == [(None,)]
+
+
+def test_what_is_known_of_the_reference_survives_a_reload_without_a_further_write(journal: Journal) -> None:
+    sent = journal.sent()
+    untouched = journal.rows("SELECT xmin::text FROM app.payout_attempts")
+    known = sent.moved(Status.SENT, "TAKEN", taken_at=NOW, repeat_barred=True)
+
+    journal.moved(a_move(sent, known))
+
+    assert load_payout(journal.database, sent.transaction_id) == known
+    # In the payout's own row, which the move writes anyway: the attempt's row is left alone.
+    assert journal.rows("SELECT xmin::text FROM app.payout_attempts") == untouched
+
+
+def test_two_payouts_cannot_hold_one_reference_of_a_provider(journal: Journal) -> None:
+    holder, other = journal.accepted("P-1"), journal.sent()
+    taken = a_move(other, other.moved(Status.SENT, "ACCEPTED", provider_ref=ProviderRef("P-1")))
+
+    with pytest.raises(peewee.IntegrityError) as caught:
+        journal.one(taken)
+
+    assert fault_of(caught.value) is Fault.REFUSED
+    refused = WriteFailed(error=NepXyError("INTERNAL_ERROR", str(caught.value)))
+    assert refused.another_has_the_provider_ref
+    assert load_payout(journal.database, other.transaction_id) == other
+    assert load_payout(journal.database, holder.transaction_id) == holder
+    # Another provider's names are its own.
+    journal.accepted("P-1", provider="MTN_BJ")
+
+
+def test_other_refusals_are_not_taken_for_a_reference_that_another_payout_has(journal: Journal) -> None:
+    payout = journal.created()
+    with pytest.raises(peewee.IntegrityError) as caught:
+        journal.one(a_move(payout, replace(payout, version=2, unreached_count=5)))
+    refused = WriteFailed(error=NepXyError("INTERNAL_ERROR", str(caught.value)))
+    assert not refused.another_has_the_provider_ref
 
 
 # ---- webhooks ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -65,6 +66,31 @@ def test_a_payout_is_loaded_as_committed_and_shown_only_to_its_client(journal: J
     assert client_payout(database, "acme", known) == payout
     assert client_payout(database, "other", known) is None
     assert load_payout(database, TransactionId(str(uuid4()))) is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "known"),
+    [
+        ("ACCEPTED_BY_PROVIDER", {"taken_at": NOW, "repeat_barred": False}),
+        ("DUPLICATE_REFERENCE", {"taken_at": None, "repeat_barred": True}),
+        ("IN_DOUBT", {"taken_at": None, "repeat_barred": False}),
+    ],
+)
+def test_what_the_release_before_knew_of_a_reference_is_read_from_its_reason(
+    journal: Journal, reason: str, known: dict[str, Any]
+) -> None:
+    sent = journal.sent()
+    journal.rows("UPDATE app.mobile_money_payouts SET status_reason = %s", reason)
+
+    assert load_payout(journal.database, sent.transaction_id) == replace(sent, status_reason=reason, **known)
+
+
+def test_what_was_known_of_an_older_reference_is_not_read_into_a_pending_payout(journal: Journal) -> None:
+    pending = journal.created()
+    # As the release before leaves it, which raises a generation without clearing what it does not know.
+    journal.rows("UPDATE app.mobile_money_payouts SET taken_at = now(), repeat_barred = true")
+
+    assert load_payout(journal.database, pending.transaction_id) == pending
 
 
 def test_a_clients_pages_are_newest_first_and_do_not_overlap(journal: Journal) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
+import pkgutil
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,8 +20,12 @@ from nepxy.engine.payout import Payout, ProviderRef, Status, SubmissionRef, Tran
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PHONE = "+22890123456"
+RULES = [
+    importlib.import_module(f"{decide.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(decide.__path__)
+]
 ASKABLE = ProviderNow(capabilities=Capabilities(lookup_by_reference=True, webhooks=WebhookTrust.SIGNED))
-REASON_CALLS = {"moved", "_review", "_settle", "_in_doubt", "_back_to_pending", "_begin_attempt"}
+REASON_CALLS = {"moved", "review", "settle", "in_doubt", "_back_to_pending", "_begin_attempt"}
 
 
 def a_payout(status: Status = Status.PENDING, **changes: Any) -> Payout:
@@ -50,15 +56,19 @@ def said(payout: Payout, provider: ProviderNow = ASKABLE) -> str:
     return explain.explain(payout, now=NOW, provider=provider)
 
 
+def called(node: ast.Call) -> str:
+    match node.func:
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return name
+        case _:
+            return ""
+
+
 def reasons_in_decide() -> set[str]:
     """Every constant code that `decide` hands to what moves a payout, and those chosen between beforehand."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(inspect.getsource(decide))):
-        if (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in REASON_CALLS
-        ):
+    for node in (node for module in RULES for node in ast.walk(ast.parse(inspect.getsource(module)))):
+        if isinstance(node, ast.Call) and called(node) in REASON_CALLS:
             found |= {
                 arg.value for arg in node.args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)
             }
@@ -156,3 +166,28 @@ def test_a_provider_that_cannot_be_asked_is_not_said_to_be_asked() -> None:
 def test_an_attempt_that_may_still_be_answered_is_waited_for() -> None:
     waiting = a_payout(Status.SENT, status_reason="ATTEMPT_STARTED", answer_by=NOW + timedelta(seconds=30))
     assert "An answer may come until 2026-11-24 12:00:30 UTC" in said(waiting)
+
+
+def test_what_is_taken_is_not_said_to_be_waited_for_nor_to_be_sent_again() -> None:
+    replays = ProviderNow(
+        capabilities=Capabilities(
+            repeated_reference=RepeatedReference.REPLAYS,
+            webhooks=WebhookTrust.SIGNED,
+            lookup_by_reference=False,
+        )
+    )
+    sent = a_payout(Status.SENT, status_reason="ACCEPTED_BY_PROVIDER", answer_by=NOW + timedelta(seconds=30))
+    assert "An answer may come" in said(sent, replays)
+    taken = replace(sent, taken_at=NOW)
+    assert "when TMONEY reports it" in said(taken, replays)
+    assert "a person looks at it after 2026-11-27 12:00:00 UTC" in said(taken, replays)
+
+
+def test_what_may_be_looked_up_by_our_reference_is_said_to_be_asked_though_it_has_one_of_theirs() -> None:
+    by_ours = ProviderNow(capabilities=Capabilities(lookup_by_reference=True, status_by_provider_ref=False))
+    sent = a_payout(Status.SENT, status_reason="ACCEPTED_BY_PROVIDER", provider_ref=ProviderRef("T-1"))
+    assert "asked again at 2026-11-24 12:04:00 UTC" in said(sent, by_ours)
+
+
+def test_a_payout_in_review_that_was_never_sent_is_not_said_to_be_asked_about() -> None:
+    assert "cannot be asked" in said(a_payout(Status.REVIEW, status_reason="CRASHED_TOO_OFTEN", account=None))

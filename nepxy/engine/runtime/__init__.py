@@ -9,7 +9,6 @@ from pykka import ActorDeadError, ActorRef
 from nepxy.engine.runtime.actor import ActorDescription, ActorState, LoopActor
 from nepxy.engine.runtime.ask import AskTimeout, ask, stop_and_wait
 from nepxy.engine.runtime.dead_letters import DeadLetterCounts, DeadLetterReason
-from nepxy.engine.runtime.directory import Directory
 from nepxy.engine.runtime.mailbox import MailboxFull
 from nepxy.engine.runtime.messages import ChildFailed, ChildStopped
 from nepxy.engine.runtime.observer import NullObserver, RuntimeObserver
@@ -30,7 +29,6 @@ __all__ = [
     "ChildStopped",
     "DeadLetterCounts",
     "DeadLetterReason",
-    "Directory",
     "Doorway",
     "LoopActor",
     "LoopActorRef",

@@ -147,7 +147,7 @@ class LoopActor(Actor):
         """Create an actor and schedule its first turn. From any thread.
 
         Unlike pykka's, it is not entered in `pykka.ActorRegistry`: that is a list, and each end would
-        search all of it. Whoever starts actors keeps their refs (see `Directory`).
+        search all of it. Whoever starts actors keeps their refs.
 
         Args:
             args: none; here because pykka has it.

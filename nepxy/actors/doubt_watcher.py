@@ -1,0 +1,93 @@
+"""Counts, every few seconds, what of this node's money is in doubt or in review: gauges, and the engine's view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+from pykka import ActorRef
+
+from nepxy.actors.context import EngineParts
+from nepxy.actors.messages import DoubtCounted
+from nepxy.engine.runtime import LoopActor
+from nepxy.storage.in_doubt import DoubtFigures
+
+log = structlog.get_logger("nepxy.doubt_watcher")
+
+EVERY_S: Final = 5.0
+BUSY_SHARE: Final = 20
+"""It rests so many times as long as a count took: however many are in flight, it costs the database little."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Counted:
+    figures: tuple[DoubtFigures, ...]
+    took_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NotCounted:
+    error: BaseException
+
+
+class DoubtWatcher(LoopActor):
+    """One count at a time; only of the shards that this node holds, so that all nodes' figures add up."""
+
+    kind = "doubt_watcher"
+    actor_name = "doubt_watcher"
+
+    def __init__(self, *, parts: EngineParts, supervisor: ActorRef[Any], **kwargs: Any) -> None:
+        """Start counting at once.
+
+        Args:
+            parts: what all actors share.
+            supervisor: told `DoubtCounted`.
+        """
+        super().__init__(**kwargs)
+        self._parts = parts
+        self._supervisor = supervisor
+
+    def on_start(self) -> None:
+        """Count for the first time."""
+        self._count()
+
+    def on_receive(self, message: Any) -> None:
+        """Handle one message."""
+        match message:
+            case "count":
+                self._count()
+            case _Counted(figures=figures, took_s=took_s):
+                self._show(figures)
+                self.tell_later(max(EVERY_S, took_s * BUSY_SHARE), "count")
+            case _NotCounted(error=error):
+                # The last figures stay: money in doubt is not resolved by a database that is away.
+                log.warning("doubt.not_counted", error=f"{type(error).__name__}: {error}")
+                self.tell_later(EVERY_S, "count")
+            case _:
+                raise TypeError(f"the doubt watcher does not take {type(message).__name__}")
+
+    def _count(self) -> None:
+        shards = tuple(self._parts.ownership.epochs)
+        if not shards:
+            # Who holds the shards counts them.
+            self._show(())
+            self.tell_later(EVERY_S, "count")
+            return
+        scheduler, store = self.runtime.scheduler, self._parts.store
+
+        async def count() -> _Counted:
+            started_s = scheduler.monotonic()
+            figures = await store.doubt_figures(shards=shards)
+            return _Counted(figures=tuple(figures), took_s=scheduler.monotonic() - started_s)
+
+        self.pipe_to_self(
+            count(),
+            on_result=lambda counted: counted,
+            on_error=lambda error: _NotCounted(error=error),
+            name="doubt-count",
+        )
+
+    def _show(self, figures: tuple[DoubtFigures, ...]) -> None:
+        self._parts.metrics.doubt_counted(figures)
+        self.runtime.tell_or_dead_letter(self._supervisor, DoubtCounted(figures=figures))

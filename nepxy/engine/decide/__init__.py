@@ -1,0 +1,77 @@
+"""The decision table: payout and event in, next state and effects out. Every money rule is enforced here.
+
+| what happened | its rules are in |
+| --- | --- |
+| the payout's time has come; a place was granted; the database refused an intent | `time_rules` |
+| a submit was answered | `submit_rules` |
+| a poll, a look-up or a webhook said something; a hint | `report_rules` |
+| ... namely that the provider has it, or has paid it, or paid and took it back | `taken_rules` |
+| ... or that it ended unpaid, which a refused submit says too | `unpaid_rules` |
+| a client's wish; a defect on our side | `own_rules` |
+
+What all of them share (the questions that may be asked of a payout, and the ways in which a decision ends) is in
+`case`; what goes in and comes out is in `decision`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import assert_never
+
+from nepxy.engine.decide import own_rules, report_rules, submit_rules, time_rules
+from nepxy.engine.decide.case import Case
+from nepxy.engine.decide.decision import NOT_UPDATED, Decision, Policy
+from nepxy.engine.events import (
+    CancelRequested,
+    CrashedTooOften,
+    DueReached,
+    Event,
+    IntentRefused,
+    ProviderRefRefused,
+    SlotGranted,
+    StatusReported,
+    SubmitAnswered,
+)
+from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.payout import Payout
+
+__all__ = ["NOT_UPDATED", "Decision", "Discrepancy", "Evidence", "Policy", "decide"]
+
+
+def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitter: float) -> Decision:
+    """Decide what an event means for a payout as last committed.
+
+    Total: every pair of state and event has an answer, and "nothing changes, because" is one. It takes the clock and
+    the dice as arguments and touches nothing. What it returns only counts once the journal has committed it; effects
+    are performed after that, never before (money rules 1 and 2).
+
+    Args:
+        payout: the row as last committed.
+        event: what happened.
+        now: aware, UTC.
+        policy: the payout's provider as configured now.
+        jitter: uniform in [0, 1).
+
+    Raises:
+        InvariantViolation: only where our own code went wrong; nothing that a provider or client says leads there.
+    """
+    case = Case(payout=payout, now=now, policy=policy, jitter=jitter)
+    match event:
+        case DueReached():
+            return time_rules.due(case)
+        case SlotGranted(work=work):
+            return time_rules.slot_granted(case, work)
+        case IntentRefused(reason=reason):
+            return time_rules.intent_refused(case, reason)
+        case SubmitAnswered():
+            return submit_rules.submit_answered(case, event)
+        case StatusReported():
+            return report_rules.status_reported(case, event)
+        case ProviderRefRefused():
+            return own_rules.provider_ref_refused(case, event)
+        case CrashedTooOften(detail=detail):
+            return own_rules.crashed_too_often(case, detail)
+        case CancelRequested():
+            return own_rules.cancel_requested(case)
+        case _:
+            assert_never(event)

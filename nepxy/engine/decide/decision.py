@@ -1,0 +1,45 @@
+"""What a decision is made by, and what it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from nepxy.engine.capabilities import Capabilities
+from nepxy.engine.effects import Effect
+from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.payout import Payout
+from nepxy.engine.retry import RetryPolicy
+
+NOT_UPDATED: Final = "NOT_UPDATED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for one provider now: its contract, its numbers, and the account that is configured."""
+
+    capabilities: Capabilities
+    retry: RetryPolicy
+    account: str | None
+    """The configured account's fingerprint; None: no account is configured here."""
+    installation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What follows from one event.
+
+    `payout` differs from the one decided on if and only if a transition is to be committed; then
+    `evidence` says why. `answer` is for whoever caused the event.
+    """
+
+    payout: Payout
+    evidence: Evidence | None = None
+    effects: tuple[Effect, ...] = ()
+    discrepancy: Discrepancy | None = None
+    answer: str = "APPLIED"
+    """`APPLIED`, or the code of why nothing changed: `ALREADY_CONFIRMED`, `NOT_UPDATED`, ..."""
+    is_intent: bool = field(default=False)
+    """An attempt begins: the database checks pause, expiry, epoch and `answer_by` once more."""
+    noted_as: str | None = None
+    """The `why` of the history's row for a fact that changes neither state nor reason; None: the reason says it."""

@@ -1,0 +1,105 @@
+"""What a poll, a look-up or a webhook says, and how far it may be believed."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from nepxy.engine.decide.case import Case
+from nepxy.engine.decide.decision import Decision
+from nepxy.engine.decide.taken_rules import reversed_by_provider, taken
+from nepxy.engine.decide.unpaid_rules import unpaid
+from nepxy.engine.effects import RequestSlot, WakeAt
+from nepxy.engine.events import Source, StatusReported, Work
+from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.outcomes import Finding
+from nepxy.engine.payout import Status
+
+
+def status_reported(case: Case, event: StatusReported) -> Decision:
+    """The provider said something about one of our references, asked or unasked."""
+    payout, report = case.payout, event.report
+    if not event.trusted:
+        # Anybody could have sent it: it settles nothing, and makes the engine ask.
+        return case.nothing(*case.asking_soon(), answer=case.already())
+    evidence = Evidence(
+        source=event.source.value,
+        reference=event.reference,
+        attempt=event.attempt,
+        provider_ref=report.provider_ref,
+        call=report.call,
+        answer=report.answer,
+        rule=report.rule,
+    )
+    # Asked for before the last attempt began: what is negative in it says nothing about that one (money rule 5).
+    outdated = event.attempt is not None and event.attempt < payout.attempt_count
+    speaks_of_now = event.reference == payout.submission_ref and not outdated
+    match report.finding:
+        case Finding.PAID | Finding.IN_FLIGHT:
+            return taken(
+                case,
+                report.finding,
+                reference=event.reference,
+                provider_ref=report.provider_ref,
+                terms=report.terms,
+                reason=report.reason,
+                evidence=evidence,
+                event=event,
+            )
+        case Finding.UNPAID:
+            return unpaid(case, event, evidence, outdated=outdated)
+        case Finding.REVERSED:
+            return reversed_by_provider(case, event, evidence)
+        case Finding.ABSENT:
+            # "I do not know it" answers a question; unasked it would say nothing.
+            if not speaks_of_now or event.source is Source.WEBHOOK or not payout.is_at_provider:
+                return case.later()
+            return _absent(case, evidence)
+        case Finding.NO_ANSWER:
+            overdue = speaks_of_now and case.expired and payout.status is Status.SENT
+            return case.overdue(evidence) if overdue else case.later(retry_after_s=report.retry_after_s)
+        case _:
+            assert_never(report.finding)
+
+
+def _absent(case: Case, evidence: Evidence) -> Decision:
+    """The provider knows no such reference, which is never proof by itself (money rule 4)."""
+    payout = case.payout
+    if payout.is_taken:
+        return _taken_then_absent(case, evidence)
+    if case.may_resend:
+        return case.nothing(RequestSlot(work=Work.RESEND))
+    if payout.status is Status.SENT and case.now >= case.absent_counts_at:
+        return case.review(
+            "ABSENT_UNPROVEN",
+            "The provider does not know our reference, which proves nothing by itself, and it may not be "
+            "sent again without proof: check the provider's portal, then confirm, fail or release it.",
+            evidence,
+        )
+    return case.later()
+
+
+def _taken_then_absent(case: Case, evidence: Evidence) -> Decision:
+    """It contradicts itself: no reason to send again, but a doubt, and after the settling time a person's matter."""
+    payout = case.payout
+    if payout.status is Status.REVIEW:
+        return case.later()
+    if case.expired or (payout.in_doubt_since is not None and case.now >= case.absent_counts_at):
+        text = "The provider had taken our reference, and says now that it does not know it"
+        return case.review(
+            "TAKEN_THEN_ABSENT",
+            f"{text}: ask it what became of the payout, then confirm or fail it.",
+            evidence,
+            Discrepancy(kind="TAKEN_THEN_ABSENT", detail=f"{text}."),
+        )
+    if payout.in_doubt_since is not None:
+        return case.later()
+    poll_at = case.poll_time()
+    doubtful = payout.moved(
+        Status.SENT,
+        "TAKEN_THEN_ABSENT",
+        in_doubt_since=case.now,
+        next_retry_at=poll_at,
+        last_error="The provider had taken it, and says now that it does not know it; "
+        "it is asked again, and nothing is sent again.",
+    )
+    return Decision(payout=doubtful, evidence=evidence, effects=(WakeAt(at=poll_at),))

@@ -1,0 +1,231 @@
+"""Actors on virtual time: a store in memory, and payouts that only know how to want a place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from nepxy.actors.context import EngineParts, Ownership
+from nepxy.actors.messages import SlotFreed, SlotOffered, SlotRefused, SlotResult, WantSlot
+from nepxy.actors.metrics import EngineMetrics
+from nepxy.engine.events import Work
+from nepxy.engine.payout import SHARDS, Payout, TransactionId, shard_of
+from nepxy.engine.runtime import LoopActor, Runtime
+from nepxy.errors import DatabaseUnavailable
+from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.leases import HeldShards
+from nepxy.storage.webhooks import StoredWebhook
+from tests.simulation.kernel import Node, World
+
+READ_S = 0.01
+
+
+@dataclass
+class FakeStore:
+    """A database in memory that can be away. Every read takes a moment of virtual time."""
+
+    node: Node
+    is_up: bool = True
+    rows: dict[TransactionId, Payout] = field(default_factory=dict)
+    paused: dict[str, str] = field(default_factory=dict)
+    pause_log: list[tuple[str, bool, str]] = field(default_factory=list)
+    doubt: list[DoubtFigures] = field(default_factory=list)
+    held: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(SHARDS), 1))
+    other_owner: str | None = None
+    joinable: list[StoredWebhook] = field(default_factory=list)
+    due_is_empty: bool = False
+
+    async def _reach(self) -> None:
+        await self.node.sleep(READ_S)
+        if not self.is_up:
+            raise DatabaseUnavailable
+
+    async def load(self, transaction_id: TransactionId) -> Payout | None:
+        await self._reach()
+        return self.rows.get(transaction_id)
+
+    async def due(
+        self,
+        *,
+        until: datetime,
+        shards: Sequence[int],
+        after: tuple[datetime, TransactionId] | None,
+        limit: int,
+    ) -> list[Payout]:
+        await self._reach()
+        found = [
+            payout
+            for payout in self.rows.values()
+            if payout.next_retry_at is not None
+            and payout.next_retry_at <= until
+            and shard_of(payout.transaction_id) in shards
+            and (after is None or (payout.next_retry_at, payout.transaction_id) > after)
+        ]
+        ordered = sorted(found, key=lambda one: (one.next_retry_at or until, one.transaction_id))
+        return [] if self.due_is_empty else ordered[:limit]
+
+    async def webhooks(self, webhook_ids: Sequence[str]) -> list[StoredWebhook]:
+        await self._reach()
+        return [one for one in self.joinable if one.webhook.webhook_id in webhook_ids]
+
+    async def joinable_webhooks(self, *, limit: int) -> list[StoredWebhook]:
+        await self._reach()
+        return self.joinable[:limit]
+
+    async def acquire_or_renew(self) -> HeldShards:
+        await self._reach()
+        return HeldShards(
+            epochs=dict(self.held),
+            other_owner=self.other_owner,
+            other_until=None,
+            database_now=self.node.world.now(),
+        )
+
+    async def release_shards(self) -> None:
+        await self._reach()
+
+    async def paused_providers(self) -> Mapping[str, str]:
+        await self._reach()
+        return dict(self.paused)
+
+    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+        await self._reach()
+        self.pause_log.append((provider, paused, who))
+        if paused:
+            self.paused[provider] = reason
+        else:
+            self.paused.pop(provider, None)
+
+    async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
+        await self._reach()
+        return list(self.doubt)
+
+
+class Sink(LoopActor):
+    """Takes everything, keeps it, answers nothing."""
+
+    kind = "journal"
+
+    def __init__(self, *, heard: list[Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._heard = heard
+
+    def on_receive(self, message: Any) -> None:
+        self._heard.append(message)
+
+
+class Reply:
+    """A `reply_to` that remembers."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.errors: list[BaseException] = []
+
+    def tell(self, value: Any) -> None:
+        self.values.append(value)
+
+    def fail(self, error: BaseException) -> None:
+        self.errors.append(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """One call that a caller made."""
+
+    name: str
+    work: Work
+    at_s: float
+
+
+class Caller(LoopActor):
+    """A payout that wants a place, calls for a while, and gives the place back; again and again if it is told so."""
+
+    kind = "payout"
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        provider: Callable[[], Any],
+        calls: list[Called],
+        answer: Callable[[], SlotResult],
+        work: Work = Work.SUBMIT,
+        call_s: float = 1.0,
+        due_at: datetime,
+        again_after_s: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._name = name
+        self._provider = provider
+        self._calls = calls
+        self._answer = answer
+        self._work = work
+        self._call_s = call_s
+        self._due_at = due_at
+        self._again_after_s = again_after_s
+
+    def on_start(self) -> None:
+        self._want()
+
+    def on_receive(self, message: Any) -> None:
+        match message:
+            case SlotOffered(work=work):
+                self._calls.append(Called(self._name, work, self.runtime.scheduler.monotonic()))
+                self.tell_later(self._call_s, "ended")
+            case SlotRefused(retry_after_s=retry_after_s):
+                self.tell_later(retry_after_s, "want")
+            case "ended":
+                freed = SlotFreed(transaction_id=TransactionId(self._name), result=self._answer())
+                self.runtime.tell_or_dead_letter(self._provider(), freed)
+                if self._again_after_s is not None:
+                    self.tell_later(self._again_after_s, "want")
+            case "want":
+                self._want()
+            case "die":
+                raise RuntimeError("killed by the test")
+
+    def _want(self) -> None:
+        self.runtime.tell_or_dead_letter(
+            self._provider(),
+            WantSlot(
+                transaction_id=TransactionId(self._name),
+                ref=self.actor_ref,
+                work=self._work,
+                due_at=self._due_at,
+                created_at=self._due_at - timedelta(seconds=1),
+            ),
+        )
+
+
+def engine_parts(
+    runtime: Runtime, store: FakeStore, journal: Any, metrics: EngineMetrics, **changes: Any
+) -> EngineParts:
+    """What all actors share."""
+    return EngineParts(
+        store=store,
+        journal=journal,
+        ownership=Ownership(node_id="here"),
+        metrics=metrics,
+        new_id=store.node.world.new_id,
+        dice=random.Random(1),
+        **changes,
+    )
+
+
+def new_metrics() -> tuple[EngineMetrics, CollectorRegistry]:
+    """Metrics, and where to read them."""
+    registry = CollectorRegistry()
+    return EngineMetrics(registry, ["TMONEY", "FLOOZ"]), registry
+
+
+def a_world(seed: int = 1) -> tuple[World, Node, Runtime]:
+    """One process on virtual time."""
+    world = World(seed)
+    node = world.node("a")
+    return world, node, Runtime(scheduler=node.scheduler)
