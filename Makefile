@@ -10,7 +10,7 @@ find_python = for p in python3.11 python3 python3.12 python3.13 python3.14 /usr/
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
 	done
 
-.PHONY: help setup run test lint format smoke lock
+.PHONY: help setup run test lint format smoke simulate chaos lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,12 @@ format: setup ## Sort imports, mend what ruff can mend, format
 
 smoke: setup ## Try a running NepXy from outside, as a client and a provider would
 	$(BIN)/python scripts/smoke_dev.py
+
+chaos: setup ## Kill, freeze and starve real processes under load, and count the money: ROUNDS=10 SEED=1
+	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1)
+
+simulate: setup ## Storms on virtual time: SEEDS=1000 of them, or SEED=417 to replay one and read its story
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 # The newest Python may need other packages than 3.11 does: --universal locks for all of them, and all platforms.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

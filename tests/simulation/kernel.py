@@ -125,6 +125,11 @@ class World:
             heapq.heappush(self._timers, (self._now_s + delay_s, next(self._ties), handle))
         return handle
 
+    def close(self) -> None:
+        """Nothing runs any more: let go of what was still awaiting something, without a word from Python."""
+        for loop in (self.loop, *(node.loop for node in self.nodes)):
+            loop.close()
+
     # ---- running -----------------------------------------------------------------------------------
 
     def run_for(self, duration_s: float) -> None:
@@ -200,6 +205,8 @@ class Node:
         self.frozen = False
         self.backlog: list[Handle] = []
         """What will run once it thaws."""
+        self.owner: Any = None
+        """What runs in it, for those who come from one of its actors."""
         self.loop = SimLoop(world, self)
         self.scheduler = NodeScheduler(self)
 
@@ -236,12 +243,12 @@ class NodeScheduler:
     """`nepxy.engine.runtime.scheduler.Scheduler` on virtual time."""
 
     def __init__(self, node: Node) -> None:
-        self._node = node
+        self.node = node
         self._world = node.world
 
     def now(self) -> datetime:
         """What this process believes the time to be."""
-        return self._world.now() + timedelta(seconds=self._node.clock_offset_s)
+        return self._world.now() + timedelta(seconds=self.node.clock_offset_s)
 
     def monotonic(self) -> float:
         """Seconds since the beginning of the world; goes on while the process is frozen."""
@@ -249,19 +256,19 @@ class NodeScheduler:
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         """Run it soon, if the process still lives."""
-        self._world.schedule(Handle(self._node, callback, (), None))
+        self._world.schedule(Handle(self.node, callback, (), None))
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
         """There is only one thread."""
-        self._world.schedule(Handle(self._node, callback, (), None))
+        self._world.schedule(Handle(self.node, callback, (), None))
 
     def call_later(self, delay_s: float, callback: Callable[[], None]) -> Cancellable:
         """Run it later, if the process still lives."""
-        return self._world.schedule(Handle(self._node, callback, (), None), delay_s)
+        return self._world.schedule(Handle(self.node, callback, (), None), delay_s)
 
     def create_task(self, coro: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
         """Run a coroutine in this process."""
-        return self._node.loop.create_task(coro, name=name, context=Context())
+        return self.node.loop.create_task(coro, name=name, context=Context())
 
     def in_loop_thread(self) -> bool:
         """Always: there is only one."""
@@ -318,6 +325,17 @@ class SimLoop:
         waiter = self.create_future()
         self._world.call_later(delay_s, lambda: None if waiter.done() else waiter.set_result(None))
         await waiter
+
+    def close(self) -> None:
+        """End what never will."""
+        for task in self._tasks:
+            if task.done():
+                # Of a killed process: nobody is left to hear of it.
+                _ = task.cancelled() or task.exception()
+            else:
+                coroutine: Any = task.get_coro()
+                coroutine.close()
+        self._tasks.clear()
 
     def get_debug(self) -> bool:
         """Never."""

@@ -27,7 +27,7 @@ class Echo(LoopActor):
 
     def _node(self) -> Node:
         scheduler: Any = self.runtime.scheduler
-        node: Node = scheduler._node
+        node: Node = scheduler.node
         return node
 
 
