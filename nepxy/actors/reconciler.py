@@ -24,6 +24,8 @@ log = structlog.get_logger("nepxy.reconciler")
 
 QUIET_FACTOR_MAX = 10
 """A sweep that starts nothing makes the next ones rarer, up to so many intervals."""
+REACH_S_MIN = 60.0
+"""A payout that was never tried is due a minute after it came (its twin: FIRST_LOOK_S in nepxy/http/new_payout.py)."""
 JOIN_EVERY_S = 5.0
 JOIN_BATCH = 200
 
@@ -70,7 +72,7 @@ class Reconciler(LoopActor):
             supervisor: told what is due; answers how much room there is.
             interval_s: between two sweeps.
             batch: payouts a look.
-            reach_s: how far recovery looks ahead: as long as a payout may wait in memory.
+            reach_s: how far recovery looks ahead: as long as a payout may wait in memory; a minute at least.
         """
         super().__init__(**kwargs)
         self._store = store
@@ -78,7 +80,7 @@ class Reconciler(LoopActor):
         self._supervisor = supervisor
         self._interval_s = interval_s
         self._batch = batch
-        self._reach_s = reach_s
+        self._reach_s = max(reach_s, REACH_S_MIN)
         self._recovering = True
         self._recovered_count = 0
         self._until: datetime | None = None
@@ -119,6 +121,10 @@ class Reconciler(LoopActor):
                 raise TypeError(f"the reconciler does not take {type(message).__name__}")
 
     def _look(self) -> None:
+        if not self._ownership.epochs:
+            # The leases went to another node: its sweeps count, until we are owners, and started anew.
+            self.tell_later(self._interval_s, "look")
+            return
         now = self.runtime.scheduler.now()
         if self._until is None:
             self._until = now + timedelta(seconds=self._reach_s if self._recovering else 0)
@@ -157,6 +163,9 @@ class Reconciler(LoopActor):
         self.tell_later(self._interval_s * self._quiet, "look")
 
     def _join(self) -> None:
+        if not self._ownership.epochs:
+            self.tell_later(JOIN_EVERY_S, "join")
+            return
         self.pipe_to_self(
             self._store.joinable_webhooks(limit=JOIN_BATCH),
             on_result=lambda found: _Joined(webhooks=tuple(found)),

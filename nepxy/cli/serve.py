@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,11 +26,12 @@ import uuid_utils.compat as uuids
 import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from pykka import ActorRef
 
 from nepxy.actors.context import EngineParts, Ownership
 from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
-from nepxy.actors.messages import Drain
+from nepxy.actors.messages import DescribeEngine, Drain, EngineView
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
 from nepxy.config.logs import configure_logging
@@ -50,6 +52,7 @@ from nepxy.engine.runtime import (
 from nepxy.errors import NepXyError, Unavailable
 from nepxy.http.app import create_app
 from nepxy.http.front import FrontEnd
+from nepxy.http.parts import PARTS
 from nepxy.providers.contract import Adapter
 from nepxy.providers.registry import FACTORIES, build_adapters
 from nepxy.providers.signatures import signed_with
@@ -69,6 +72,12 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the others from the interpreter: the loop must not wait 5 ms for a journal thread."""
 
 
+READER_THREADS: Final = "reader"
+"""How `nepxy.storage.database` calls the threads that read."""
+CLOSE_S_MAX: Final = 3.0
+"""How long a stop waits for each of: the HTTP server's last answers, the leases' return, the last reads."""
+
+
 def serve(settings: Settings, url: str, *, ready: Callable[[int], None] | None = None) -> int:
     """Run the engine until SIGTERM or SIGINT.
 
@@ -86,7 +95,13 @@ def serve(settings: Settings, url: str, *, ready: Callable[[int], None] | None =
     gc.set_threshold(50_000, 20, 100)
     for warning in settings.warnings:
         log.warning("settings.doubtful", warning=warning)
-    return uvloop.run(_Process(settings, url, ready).run())
+    status = uvloop.run(_Process(settings, url, ready).run())
+    if any(thread.name.startswith(READER_THREADS) for thread in threading.enumerate()):
+        # A database that hangs keeps a read for minutes, and the interpreter would wait for that thread.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 class _Process:
@@ -99,6 +114,7 @@ class _Process:
         self._stop = asyncio.Event()
         self._died: str | None = None
         self._giving_up = threading.Event()
+        self._journal_writers: list[Any] = []
         self._registry = CollectorRegistry()
 
     async def run(self) -> int:
@@ -131,23 +147,27 @@ class _Process:
             self._ready(port)
         await self._stop.wait()
         log.info("engine.stopping", reason=self._died or "asked to")
-        unrecorded = await self._drain(journal, supervisor)
+        unrecorded = await self._drain(journal, supervisor, runner.app)
         await runner.cleanup()
-        with contextlib.suppress(AskTimeout):
-            await stop_and_wait(supervisor, timeout_s=2.0)
-        with contextlib.suppress(AskTimeout):
-            await stop_and_wait(journal, timeout_s=2.0)
-        with contextlib.suppress(Unavailable, peewee.PeeweeException):
-            await asyncio.wait_for(store.release_shards(), timeout=3.0)
+        await _stop(supervisor)
+        await _stop(journal)
+        await asyncio.gather(*map(_stop, self._journal_writers))
+        with contextlib.suppress(Unavailable, peewee.PeeweeException, TimeoutError):
+            await asyncio.wait_for(store.release_shards(), timeout=CLOSE_S_MAX)
         for adapter in adapters.values():
             await adapter.close()
-        await asyncio.to_thread(reader.close)
+        await _close(reader)
+        return self._status(unrecorded)
+
+    def _status(self, unrecorded: int) -> int:
+        """The exit status; where it is not 0, the last line says why."""
         if self._died is not None:
             sys.stderr.write(f"nepxy died: {self._died}\n")
             return EXIT_DIED
         if unrecorded:
             sys.stderr.write(
-                f"nepxy stopped with {unrecorded} answers unrecorded, because the database did not take them: "
+                f"nepxy stopped with {unrecorded} answers unrecorded, because the database did not take them, or "
+                "the provider did not give them, within the limit: "
                 "those payouts are in doubt at the next start, and will be looked into then.\n"
             )
             return EXIT_UNRECORDED
@@ -256,7 +276,7 @@ class _Process:
 
     def _writers(self, tell_journal: Callable[[Any], None]) -> Sequence[Any]:
         database = self._settings.database
-        return [
+        self._journal_writers = [
             JournalWriter.start(
                 database=connect_writer(
                     self._url,
@@ -268,6 +288,7 @@ class _Process:
             )
             for _ in range(database.journal_writers)
         ]
+        return self._journal_writers
 
     def _http(
         self,
@@ -294,7 +315,7 @@ class _Process:
         )
         # Requests whose client is gone go on: what was told to the supervisor is decided all the same.
         return web.AppRunner(
-            create_app(front), access_log=None, handler_cancellation=False, shutdown_timeout=3.0
+            create_app(front), access_log=None, handler_cancellation=False, shutdown_timeout=CLOSE_S_MAX
         )
 
     # ---- stop -------------------------------------------------------------------------------------------
@@ -304,21 +325,66 @@ class _Process:
         self._died = self._died or reason
         self._stop.set()
 
-    async def _drain(self, journal: LoopActorRef[Journal], supervisor: LoopActorRef[Supervisor]) -> int:
-        """Let what is in flight end, within the limit; how many writes are unrecorded then."""
-        limit_s = self._settings.engine.drain_limit_s
-        if self._died is None:
-            try:
-                await ask(supervisor, Drain(), timeout_s=limit_s)
-            except (AskTimeout, ActorDeadError):
-                log.warning("engine.drain_limit_reached", limit_s=limit_s)
-        try:
-            waiting = int(await ask(journal, "depth", timeout_s=2.0))
-        except (AskTimeout, ActorDeadError):
-            waiting = 0
+    async def _drain(
+        self, journal: LoopActorRef[Journal], supervisor: LoopActorRef[Supervisor], app: web.Application
+    ) -> int:
+        """Let what is in flight end, within the limit; how many answers are unrecorded then."""
+        unrecorded = 0
+        if self._died is None and not await self._drained(supervisor, app):
+            unrecorded = await self._unrecorded(supervisor)
+            log.error(
+                "engine.drain_limit_reached",
+                limit_s=self._settings.engine.drain_limit_s,
+                answers_unrecorded=unrecorded,
+                writes_waiting=await _asked(journal, "depth"),
+            )
         # Only now: a writer that still tries gives up, and what it held counts as unrecorded.
         self._giving_up.set()
-        return waiting
+        return unrecorded
+
+    async def _drained(self, supervisor: LoopActorRef[Supervisor], app: web.Application) -> bool:
+        draining = asyncio.create_task(
+            ask(supervisor, Drain(), timeout_s=self._settings.engine.drain_limit_s)
+        )
+        await asyncio.sleep(0)  # now it is told, and the answer of a moment ago is no longer true
+        app[PARTS].engine_view.forget()
+        try:
+            await draining
+        except (AskTimeout, ActorDeadError):
+            return False
+        return True
+
+    async def _unrecorded(self, supervisor: LoopActorRef[Supervisor]) -> int:
+        """Payouts that could not leave memory: their last word, the provider's or the journal's, is still out."""
+        view = await _asked(supervisor, DescribeEngine())
+        return view.payouts_in_memory if isinstance(view, EngineView) else 0
+
+
+async def _asked(ref: LoopActorRef[Any], message: Any) -> Any:
+    """The answer; None where there is none."""
+    try:
+        return await ask(ref, message, timeout_s=2.0)
+    except (AskTimeout, ActorDeadError):
+        return None
+
+
+async def _stop(actor: ActorRef[Any]) -> None:
+    with contextlib.suppress(AskTimeout):
+        await stop_and_wait(actor, timeout_s=2.0)
+
+
+async def _close(reader: Reader) -> None:
+    """Let the last reads end, and close every connection; but do not wait for a database that hangs."""
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def close() -> None:
+        reader.close()
+        with contextlib.suppress(RuntimeError):  # the loop did not wait for us
+            loop.call_soon_threadsafe(closed.set)
+
+    threading.Thread(target=close, name="close-reader", daemon=True).start()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(closed.wait(), timeout=CLOSE_S_MAX)
 
 
 def _schema_problem(status: MigrationStatus) -> NepXyError | None:
@@ -332,13 +398,23 @@ def _schema_problem(status: MigrationStatus) -> NepXyError | None:
     )
 
 
+def _capabilities(adapter: Adapter | None, settle_s: float) -> Capabilities:
+    """The provider's contract; where that names no lag of its look-ups, the operator's `settle_s` is waited."""
+    undeclared = Capabilities()
+    if adapter is None:
+        return undeclared
+    if adapter.capabilities.absent_counts_after_s != undeclared.absent_counts_after_s:
+        return adapter.capabilities
+    return replace(adapter.capabilities, absent_counts_after_s=settle_s)
+
+
 def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id: str) -> ProviderSetup:
     numbers = provider.retry
     return ProviderSetup(
         name=provider.name,
         adapter=adapter,
         policy=Policy(
-            capabilities=adapter.capabilities if adapter is not None else Capabilities(),
+            capabilities=_capabilities(adapter, numbers.settle_s),
             retry=RetryPolicy(
                 base_s=numbers.base_s,
                 factor=numbers.factor,

@@ -44,6 +44,10 @@ class SharedCheck(Generic[T]):
         done, _ = await asyncio.wait({task}, timeout=self._wait_s)
         return task.result() if done and not task.cancelled() else None
 
+    def forget(self) -> None:
+        """The world has changed: whoever asks from now on gets an answer of its own time."""
+        self._task = None
+
     def stop(self) -> None:
         """Forget a check that is still running."""
         if self._task is not None:

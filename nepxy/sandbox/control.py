@@ -32,6 +32,7 @@ class Control:
             web.get("/_sandbox/ledger", self.ledger),
             web.delete("/_sandbox/ledger", self.reset_ledger),
             web.get("/_sandbox/ledger/{external_id}", self.account),
+            web.get("/_sandbox/accounts", self.accounts),
             web.get("/_sandbox/summary", self.summary),
             web.get("/_sandbox/faults", self.faults),
             web.post("/_sandbox/faults", self.set_faults),
@@ -54,6 +55,14 @@ class Control:
         account = self._world.ledger.accounts.get(external_id, Account())
         entries = [movement.as_json() for movement in account.movements]
         return json_response({"external_id": external_id, **account.as_json(), "entries": entries})
+
+    async def accounts(self, request: web.Request) -> web.StreamResponse:
+        """Every reference that ever came, whether or not its money moved: who was called without need shows here.
+
+        Submits are counted since the sandbox started; what was accepted and what moved outlives a restart.
+        """
+        accounts = self._world.ledger.accounts
+        return json_response({ref: account.as_json() for ref, account in accounts.items()})
 
     async def reset_ledger(self, request: web.Request) -> web.StreamResponse:
         """Forgets movements and counts; orders and their statuses stay."""

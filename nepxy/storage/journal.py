@@ -514,7 +514,9 @@ hooked AS (
     WHERE (i.after_move IS NULL OR i.after_move IN (SELECT n FROM moved))
       AND (i.unless_met IS NULL OR i.unless_met NOT IN (SELECT n FROM met))
     ON CONFLICT (webhook_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
-        transaction_id = excluded.transaction_id, applied_at = excluded.applied_at),
+        transaction_id = excluded.transaction_id, applied_at = excluded.applied_at
+    -- A write that is repeated because its commit was lost sight of must not take back what was applied meanwhile.
+    WHERE w.state <> 'APPLIED'),
 opened AS (
     INSERT INTO app.discrepancies AS d (transaction_id, provider, kind, detail, evidence)
     SELECT transaction_id, provider, kind, detail, evidence::jsonb FROM discrepancy_in i

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ class Town:
     engine_port: int = field(default_factory=free_port)
     sandbox_port: int = field(default_factory=free_port)
     overrides: dict[str, str] = field(default_factory=dict)
+    name: str = "serve"
+    """Of the engine's log; a second engine in the same folder needs another."""
     engine: subprocess.Popen[bytes] | None = None
     sandbox: subprocess.Popen[bytes] | None = None
 
@@ -73,19 +75,57 @@ class Town:
             **self.overrides,
         }
 
+    def beside(self, name: str) -> Town:
+        """A second engine on the same database and sandbox."""
+        return replace(
+            self,
+            name=name,
+            engine_port=free_port(),
+            overrides=dict(self.overrides),
+            engine=None,
+            sandbox=None,
+        )
+
     def start_sandbox(self) -> None:
-        self.sandbox = self._start("sandbox", "--port", str(self.sandbox_port), "--settle-delay-s", "0.3")
+        self.sandbox = self._start(
+            "sandbox", "nepxy", "sandbox", "--port", str(self.sandbox_port), "--settle-delay-s", "0.3"
+        )
+
+    def start_provider(
+        self,
+        *,
+        webhook_url: str | None = None,
+        look_up: bool = True,
+        duplicates: str = "pays_again",
+        seed: int = 0,
+    ) -> None:
+        """The sandbox with the knobs of its own command line: may it be asked by our reference, what of repeats?"""
+        environ = self.environ()
+        self.sandbox = self._start(
+            "sandbox",
+            "nepxy.sandbox.server",
+            *("--port", str(self.sandbox_port), "--settle-delay-s", "0.3", "--seed", str(seed)),
+            *("--tmoney-api-key", environ["SANDBOX_API_KEY"]),
+            *("--tmoney-webhook-url", webhook_url or environ["SANDBOX_WEBHOOK_URL"]),
+            *("--tmoney-webhook-secret", environ["SANDBOX_WEBHOOK_SECRET"]),
+            *("--duplicate-behaviour", duplicates, "--ledger-path", environ["SANDBOX_LEDGER"]),
+            *(("--status-lookup-by-our-reference",) if look_up else ()),
+        )
 
     def start_engine(self) -> None:
-        self.engine = self._start("serve", "--port", str(self.engine_port))
+        self.engine = self._start(self.name, "nepxy", "serve", "--port", str(self.engine_port))
 
-    def _start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{arguments[0]}.log").open("ab") as out:
-            command = [sys.executable, "-m", "nepxy", *arguments]
+    def _start(self, log: str, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{log}.log").open("ab") as out:
+            command = [sys.executable, "-m", module, *arguments]
             return subprocess.Popen(command, env=self.environ(), stdout=out, stderr=out)
 
-    def log_text(self, name: str = "serve") -> str:
-        return (self.folder / f"{name}.log").read_text(errors="replace")
+    def log_text(self, name: str | None = None) -> str:
+        return (self.folder / f"{name or self.name}.log").read_text(errors="replace")
+
+    def signal_engine(self, number: signal.Signals) -> None:
+        assert self.engine is not None
+        self.engine.send_signal(number)
 
     def kill_engine(self) -> None:
         assert self.engine is not None
@@ -95,6 +135,7 @@ class Town:
     def stop(self) -> None:
         for process in (self.engine, self.sandbox):
             if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGCONT)  # a frozen one takes no SIGTERM
                 process.terminate()
                 try:
                     process.wait(timeout=40)

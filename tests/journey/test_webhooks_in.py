@@ -6,13 +6,16 @@ import asyncio
 import hashlib
 import hmac
 import json
+from contextlib import closing
 from typing import Any
 
+import psycopg2
 import pytest
 
-from tests.journey.harness import Client, a_body
+from nepxy.engine.references import submission_ref
+from tests.journey.harness import Client, Town, a_body
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 async def send(
@@ -83,3 +86,42 @@ async def test_other_terms_than_ours_put_it_in_review(client: Client) -> None:
     await send(client, document)
     after = await client.get(f"/v1/payouts/{payout['transaction_id']}")
     assert (after["status"], after["status_reason"]) == ("REVIEW", "TERMS_DIFFER")
+
+
+def refs_of_the_next(client: Client, key: str) -> tuple[str, str]:
+    """Our reference for a payout that nobody has posted yet, and what the sandbox will call it: both are derived."""
+    with closing(psycopg2.connect(client.town.database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT installation_id FROM app.engine_identity")
+        found = cursor.fetchone()
+    assert found is not None
+    ours = submission_ref(
+        installation_id=str(found[0]), client_id=client.subject, idempotency_key=key, generation=0
+    )
+    source = f"0\x1ftmoney\x1f{ours}\x1f1".encode()
+    return ours, "TM" + hashlib.blake2b(source, digest_size=10).hexdigest().upper()
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+@pytest.mark.parametrize("names", ["provider_ref", "external_id"])
+async def test_a_webhook_that_came_before_its_payout_is_joined_to_it(
+    client: Client, town: Town, names: str, restarted: bool
+) -> None:
+    ours, theirs = refs_of_the_next(client, "early")
+    reference = {"provider_ref": theirs, "external_id": ours}[names]
+    status, answer = await send(client, {names: reference, "status": "SUCCESS"})
+    assert (status, answer["reason"]) == (200, "PAYOUT_NOT_FOUND")
+    if restarted:
+        town.kill_engine()
+        town.start_engine()
+        await town.until_ready(client.session)
+
+    # A number that the sandbox never settles, so that only the parked webhook can.
+    _, body, _ = await client.post("early", a_body(1, suffix="0402"))
+    payout = await client.until(json.loads(body)["transaction_id"], "CONFIRMED")
+
+    assert (payout["submission_ref"], payout["provider_ref"]) == (ours, theirs)
+    history = (await client.get(f"/v1/payouts/{payout['transaction_id']}/events"))["items"]
+    assert [one["who"] for one in history if one["to_status"] == "CONFIRMED"] == ["provider:TMONEY"]
+    with closing(psycopg2.connect(town.database_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT state, transaction_id::text FROM app.webhook_events")
+        assert cursor.fetchall() == [("APPLIED", payout["transaction_id"])]

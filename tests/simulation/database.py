@@ -764,6 +764,8 @@ class ModelDatabase:
         at: datetime,
     ) -> None:
         known = self.tables.webhooks.get(webhook.webhook_id)
+        if known is not None and known.state == "APPLIED":
+            return
         self.tables.webhooks[webhook.webhook_id] = WebhookEvent(
             webhook=known.webhook if known else webhook,
             state=state,

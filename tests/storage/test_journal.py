@@ -590,6 +590,20 @@ def test_a_parked_webhook_becomes_applied_with_the_move_that_it_causes(journal: 
     assert parked_webhooks(journal.database, [webhook.webhook_id]) == []
 
 
+def test_an_applied_webhook_stays_applied_whatever_is_written_once_more(journal: Journal) -> None:
+    webhook = a_webhook(provider_ref="P-1")
+    payout = journal.accepted("P-1")
+    after = payout.moved(Status.CONFIRMED, "WEBHOOK_PAID", settled_at=NOW, next_retry_at=None)
+    journal.moved(a_move(payout, after, webhook=webhook))
+
+    journal.one(
+        NoteOnPayout(payout=after, evidence=None, webhook=webhook, webhook_reason="ALREADY_CONFIRMED")
+    )
+    journal.one(KeepWebhook(webhook=webhook, reason="UNREADABLE"))
+
+    assert journal.rows("SELECT state, reason FROM app.webhook_events") == [("APPLIED", "")]
+
+
 def test_webhooks_that_change_nothing_are_kept_with_the_reason(journal: Journal) -> None:
     payout = journal.created()
     writes: list[Write] = [

@@ -23,13 +23,7 @@ async def healthz(request: web.Request) -> web.Response:
             "db_ok": up is True,
             "version": settings.app_version,
             "git_sha": settings.git_sha,
-            "engine": {
-                "state": view.state.value if view else "not_answering",
-                "standby_owner": view.other_owner if view else None,
-                "shards_held": view.shards_held if view else 0,
-                "payouts_in_memory": view.payouts_in_memory if view else 0,
-                "journal_ok": view.journal_ok if view else False,
-            },
+            "engine": _engine(view),
             "recovery": _recovery(view),
         }
     )
@@ -47,6 +41,7 @@ async def readyz(request: web.Request) -> web.Response:
         "migrations_ok": pending == (),
         "migrations_pending": list(pending or ()),
         "reasons": reasons,
+        "engine": _engine(view),
         "recovery": _recovery(view),
     }
     return json_response(document, status=503 if reasons else 200)
@@ -76,6 +71,17 @@ def _engine_reasons(view: EngineView | None) -> list[str]:
     if not view.journal_ok:
         reasons.append("JOURNAL_NOT_COMMITTING")
     return reasons
+
+
+def _engine(view: EngineView | None) -> dict[str, Any]:
+    """`state` is `starting`, `running`, `standby`, `draining` or `not_answering`; a standby names the owner."""
+    return {
+        "state": view.state.value if view else "not_answering",
+        "standby_owner": view.other_owner if view else None,
+        "shards_held": view.shards_held if view else 0,
+        "payouts_in_memory": view.payouts_in_memory if view else 0,
+        "journal_ok": view.journal_ok if view else False,
+    }
 
 
 def _recovery(view: EngineView | None) -> dict[str, Any]:
