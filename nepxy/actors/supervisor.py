@@ -555,7 +555,8 @@ class Supervisor(LoopActor):
         self._trusted_until_s = message.trusted_until_s
         self._other_owner = held.other_owner
         self._parts.metrics.shards_held.set(len(held.epochs))
-        lost = set(before) - set(held.epochs)
+        # By epoch: a shard that another node had for a moment in between was lost all the same.
+        lost = {shard for shard, epoch in before.items() if held.epochs.get(shard) != epoch}
         if lost:
             log.error("leases.lost", shard_count=len(lost), owner=held.other_owner)
             for transaction_id, entry in self._roster.items():
@@ -563,7 +564,7 @@ class Supervisor(LoopActor):
                     self._tell(entry.ref, Retire())
         if self._life is EngineState.DRAINING:
             return
-        gained = set(held.epochs) - set(before)
+        gained = {shard for shard, epoch in held.epochs.items() if before.get(shard) != epoch}
         self._life = EngineState.RUNNING if held.epochs else EngineState.STANDBY
         if gained:
             log.info("leases.gained", shard_count=len(gained))

@@ -121,7 +121,7 @@ class _Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        reader = self._reader()
+        reader = self._reader(self._settings.database.pool_connections_max)
         try:
             installation_id = await self._check_database(reader)
         except NepXyError as refused:
@@ -156,7 +156,7 @@ class _Process:
             await asyncio.wait_for(store.release_shards(), timeout=CLOSE_S_MAX)
         for adapter in adapters.values():
             await adapter.close()
-        await _close(reader)
+        await asyncio.gather(_close(reader), _close(store.lease_reader))
         return self._status(unrecorded)
 
     def _status(self, unrecorded: int) -> int:
@@ -176,11 +176,11 @@ class _Process:
 
     # ---- start ------------------------------------------------------------------------------------------
 
-    def _reader(self) -> Reader:
+    def _reader(self, connections_max: int) -> Reader:
         database = self._settings.database
         return Reader(
             self._url,
-            connections_max=database.pool_connections_max,
+            connections_max=connections_max,
             statement_timeout_s=database.statement_timeout_s,
             connect_timeout_s=database.connect_timeout_s,
         )
@@ -226,6 +226,7 @@ class _Process:
         node_id = f"{socket.gethostname()}-{os.getpid()}-{str(uuids.uuid4())[:8]}"
         store = DatabaseStore(
             reader=reader,
+            lease_reader=self._reader(1),
             node_id=node_id,
             host=socket.gethostname(),
             app_version=settings.app_version,

@@ -19,6 +19,8 @@ class DatabaseStore:
     """One node's view. Each coroutine may raise `Unavailable`."""
 
     reader: Reader
+    lease_reader: Reader
+    """A connection of their own for the leases: a flood of slow reads must not turn the owner into a standby."""
     node_id: str
     host: str
     app_version: str
@@ -51,7 +53,7 @@ class DatabaseStore:
 
     async def acquire_or_renew(self) -> HeldShards:
         """Renew this node's leases, and take what is free."""
-        return await self.reader.run(
+        return await self.lease_reader.run(
             leases.acquire_or_renew,
             node_id=self.node_id,
             host=self.host,
@@ -61,11 +63,11 @@ class DatabaseStore:
 
     async def release_shards(self) -> None:
         """Give all shards back."""
-        await self.reader.run(leases.release, node_id=self.node_id)
+        await self.lease_reader.run(leases.release, node_id=self.node_id)
 
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""
-        return await self.reader.run(controls.paused_providers)
+        return await self.lease_reader.run(controls.paused_providers)
 
     async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
         """Pause or resume a provider, for every node and across restarts."""

@@ -500,6 +500,20 @@ def test_payouts_leave_memory_when_the_lease_is_lost_and_nothing_new_is_taken() 
     assert {town.status(one) for one in payouts} == {Status.CONFIRMED}
 
 
+def test_shards_that_another_node_had_for_a_moment_are_taken_up_anew() -> None:
+    town = running()
+    town.store.paused["TMONEY"] = "no"
+    payouts = [town.a_payout(n) for n in range(1, 6)]
+    for payout in payouts:
+        town.accept(payout)
+    town.run(3)
+    recovered = town.view().recovered_count
+    town.store.held = {shard: epoch + 2 for shard, epoch in town.store.held.items()}
+    town.run(30)
+    assert town.view().recovered_count == recovered + len(payouts)
+    assert town.view().payouts_in_memory == len(payouts)
+
+
 def test_a_node_that_cannot_renew_stops_accepting_before_its_lease_ends() -> None:
     town = running()
     town.store.is_up = False
