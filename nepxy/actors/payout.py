@@ -51,7 +51,7 @@ from nepxy.engine.events import (
     Work,
 )
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
-from nepxy.engine.payout import Payout, Status
+from nepxy.engine.payout import Payout, ProviderRef, Status
 from nepxy.engine.runtime import Cancellable, LoopActor
 from nepxy.engine.runtime.scheduler import Scheduler
 from nepxy.errors import EngineBusy, InvariantViolation
@@ -101,6 +101,10 @@ class SendDeadline:
     def is_late(self) -> bool:
         """Whether `send_by` has passed, by a clock that counts the time in which the machine slept."""
         return self._scheduler.monotonic() > self._at_s
+
+    async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
+        """No adapter of today takes several writes."""
+        return False
 
 
 class PayoutActor(LoopActor):

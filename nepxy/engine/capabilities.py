@@ -44,6 +44,10 @@ class Capabilities:
     webhooks: WebhookTrust = WebhookTrust.NONE
     reverses_after_success: bool = False
     """May it take a confirmed payout back later?"""
+    balance: bool = False
+    """Can it be asked what we hold? Then a provider that was paused for want of money resumes by itself."""
+    account_check: bool = False
+    """Can it be asked whether a wallet takes money?"""
 
     @property
     def resend_allowed(self) -> bool:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from nepxy.engine.capabilities import Capabilities
 from nepxy.engine.outcomes import Outcome, StatusReport
-from nepxy.engine.payout import Payout
+from nepxy.engine.payout import Payout, ProviderRef
 
 
 class SendGuard(Protocol):
@@ -16,6 +17,20 @@ class SendGuard(Protocol):
 
     def is_late(self) -> bool:
         """Whether `send_by` has passed; asked once a connection has been acquired."""
+
+    async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
+        """Commit that a submit of several writes has come so far, before its next write.
+
+        After a crash the row says which write may have happened, and what the provider calls it.
+
+        Args:
+            step: a stable upper-case code, as `QUOTED`, `CREATED`, `CONFIRMING`; at most 40 characters.
+            provider_ref: the provider's reference, once there is one.
+
+        Returns:
+            Whether it is committed and the submit may go on. False: stop, and answer `UNKNOWN` `STEP_NOT_COMMITTED`
+            (or `NOT_SENT` where nothing that moves money has left yet and nothing is kept at the provider).
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +42,38 @@ class Notice:
     """What it names besides: one of our references, if it is ours at all; never trusted to be the client's."""
     status_word: str
     report: StatusReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What we hold at a provider, in the currency's minor unit."""
+
+    amount: int
+    currency: str
+
+
+class AccountState(StrEnum):
+    """What a provider says of a wallet before anything is sent to it."""
+
+    ACTIVE = "ACTIVE"
+    UNKNOWN_PAYEE = "UNKNOWN_PAYEE"
+    """It says that there is no such wallet, or that it takes no money."""
+    NOT_TOLD = "NOT_TOLD"
+    """The check failed or is not understood: it says nothing."""
+
+
+class ReportsBalance(Protocol):
+    """An adapter whose capabilities say `balance`."""
+
+    async def balance(self, currency: str) -> Balance | None:
+        """What we hold; None: it could not be had, which says nothing."""
+
+
+class ChecksAccounts(Protocol):
+    """An adapter whose capabilities say `account_check`."""
+
+    async def check_account(self, phone_e164: str) -> AccountState:
+        """Whether the wallet takes money. Raises for nothing a provider does."""
 
 
 class Adapter(Protocol):

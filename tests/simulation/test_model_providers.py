@@ -41,6 +41,9 @@ class Open:
     def is_late(self) -> bool:
         return False
 
+    async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
+        return True
+
 
 class Closes:
     """A send window that passes at some virtual second."""
@@ -51,6 +54,9 @@ class Closes:
 
     def is_late(self) -> bool:
         return self._world.monotonic() > self._at_s
+
+    async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
+        return True
 
 
 class Desk:
