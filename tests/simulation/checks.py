@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-from nepxy.engine.capabilities import WebhookTrust
 from nepxy.engine.outcomes import Finding
 from nepxy.engine.payout import MOVES, Payout, Status
 from tests.simulation.client import Client
-from tests.simulation.providers import SimProvider, State
+from tests.simulation.providers import SimProvider
 from tests.simulation.town import Town, transaction_of
 
 GENERATIONS_MAX = 12
@@ -86,10 +85,8 @@ def _money(town: Town, client: Client, payout: Payout) -> Iterator[str]:
     beside = [payment.reference for payment in payments if payment.reference != payout.submission_ref]
     if any(town.heard.get(reference) is Finding.PAID for reference in beside) and not kinds:
         yield f"{wish.key} was paid under an older reference, a webhook said so, and no discrepancy does (rule 5)"
-    reversed_ = any(provider.truth(reference) is State.REVERSED for reference in references)
-    told = provider.capabilities.webhooks is WebhookTrust.SIGNED and not town.injected["webhook_lost"]
-    if reversed_ and told and "REVERSED" not in kinds and not town.injected["webhook_given_up"]:
-        yield f"{wish.key} was reversed, the provider said so, and no discrepancy says so"
+    if any(reference in town.told_reversed for reference in references) and "REVERSED" not in kinds:
+        yield f"{wish.key} was reversed, a webhook said so, and no discrepancy says so (rule 6)"
 
 
 def _ending(town: Town, client: Client, payout: Payout) -> Iterator[str]:

@@ -176,6 +176,8 @@ class Town:
         self.is_calm = False
         self.heard: dict[str, Finding] = {}
         """By reference: the final state that a signed webhook told, and that the engine took."""
+        self.told_reversed: dict[str, None] = {}
+        """References of which a signed webhook said that the money was taken back, and which the engine took."""
         self.pauses: list[tuple[str, datetime, datetime]] = []
         """Provider, from, until: when the operator had it paused, in the database."""
         self._kills = sorted(self.weather.kills)
@@ -423,6 +425,8 @@ class _WebhookAnswered:
             self._town.violations.append(
                 f"webhook {self._webhook.webhook_id} was answered before it was stored (rule 9)"
             )
+        elif self._said is Finding.REVERSED:
+            self._town.told_reversed[str(self._webhook.our_ref)] = None
         elif self._said in (Finding.PAID, Finding.UNPAID) and self._webhook.our_ref is not None:
             self._town.heard[self._webhook.our_ref] = self._said
         self._on_answer(True)
