@@ -178,6 +178,8 @@ class Habits:
         for name in ("contradicts", "wrong_terms", "blocked"):
             # Each of these spoils many payouts for the stricter checks, or stops all of a provider's.
             faults[name] /= 5
+        # Hints are rare among webhooks, and a forged one must find its payout unsettled.
+        faults["hint_lies"] = rng.choice((0.0, 0.6))
         return cls(
             confirmed_at_once=rng.choice((0.0, 0.1, 0.8)),
             rejected=rng.choice((0.0, 0.1, 0.3)),
@@ -550,6 +552,10 @@ class SimProvider:
             if self.world.chance(habits.tells_in_flight):
                 self._tell(transfer, Finding.IN_FLIGHT)
             self._plan_settlement(transfer)
+            # A forger is quickest while nobody knows the end.
+            hints = self.capabilities.webhooks is WebhookTrust.HINT
+            if hints and self.happens("hint_lies", habits.hint_lies):
+                self._post_later(self._forged(transfer))
         transfer.answer = Outcome(
             kind=kind,
             reason=reason,
@@ -743,7 +749,7 @@ class SimProvider:
             "our_ref": transfer.request.reference,
             "provider_ref": rng.choice((transfer.provider_ref, f"forged-{rng.getrandbits(32):08x}")),
             "retry": rng.random() < 0.5,
-            "amount": transfer.request.amount + rng.choice((0, 1)),
+            "amount": transfer.request.amount + rng.choice((0, 0, 0, 1)),
         }
 
     def _post_later(self, body: Mapping[str, object]) -> None:

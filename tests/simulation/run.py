@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -41,7 +42,11 @@ class Report:
 
 def run_seed(seed: int, *, with_story: bool = False) -> Report:
     """One run, and what the checks say of it."""
-    keep_quiet()
+    with quiet():
+        return _run_seed(seed, with_story=with_story)
+
+
+def _run_seed(seed: int, *, with_story: bool) -> Report:
     town = Town(seed)
     broke: list[str] = []
     try:
@@ -82,10 +87,18 @@ def run_seeds(seeds: Sequence[int], *, jobs: int) -> Iterator[Report]:
         yield from pool.map(run_seed, seeds, chunksize=CHUNK)
 
 
-def keep_quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """The engine's own log is not what a run is read by, and costs more than all the rest."""
+    before, logger = structlog.get_config(), logging.getLogger("nepxy")
+    level = logger.level
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    logging.getLogger("nepxy").setLevel(logging.CRITICAL + 1)
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        logger.setLevel(level)
 
 
 def default_jobs() -> int:

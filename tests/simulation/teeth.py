@@ -252,7 +252,7 @@ TEETH: Mapping[str, Tooth] = {
     ),
     "rule 6: a final state is rewritten": Tooth(breaks=_final_is_rewritten, says="is no move (rule 6)"),
     "rule 7: a transition leaves no row": Tooth(breaks=_transitions_leave_no_row, says="(rule 7)"),
-    "rule 8: versions are not compared": Tooth(breaks=_versions_are_ignored, says="key-"),
+    "rule 8: versions are not compared": Tooth(breaks=_versions_are_ignored, says="was followed by one from"),
     "rule 8: an unknown commit is taken for granted": Tooth(
         breaks=_an_unknown_commit_is_taken_for_granted, says="without a committed intent"
     ),

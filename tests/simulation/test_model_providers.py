@@ -404,7 +404,7 @@ def test_a_forged_hint_is_never_trusted_and_may_say_anything() -> None:
         bench = Bench(replace(QUIET, hint_lies=1.0), replace(ASKABLE, webhooks=WebhookTrust.HINT), seed=seed)
         bench.submitted(PAYOUT)
         bench.world.run_for(200)
-        assert len(bench.desk.came) == 2
+        assert len(bench.desk.came) == 3
         assert not any(trusted or row.signature_valid for row, _, trusted in bench.desk.came)
         said += bench.desk.findings
         assert bench.provider.contradicted(OURS) == ""
