@@ -13,8 +13,10 @@ from pykka import ActorRef
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.actors.provider_state import ProviderState
 from nepxy.engine.decide import Policy
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.providers.contract import Adapter
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -52,8 +54,19 @@ class Store(Protocol):
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""
 
-    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
-        """Pause or resume a provider, for every node and across restarts."""
+    async def shortfalls(self) -> Mapping[str, Shortfall]:
+        """Provider to what we would have to hold there, for those that the engine paused for want of it."""
+
+    async def set_paused(
+        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+    ) -> None:
+        """Pause or resume a provider, for every node and across restarts.
+
+        With a `shortfall`, a pause is for want of it, and a resume lifts only such a pause.
+        """
+
+    async def accounts_in_flight(self, *, shards: Sequence[int]) -> Sequence[AccountFigures]:
+        """How many payouts of these shards are in flight through which account."""
 
     async def doubt_figures(self, *, shards: Sequence[int]) -> Sequence[DoubtFigures]:
         """What is in doubt and in review on these shards, by provider."""
@@ -86,6 +99,8 @@ class EngineParts:
     payouts_in_memory_max: int = 100_000
     restarts_max: int = 5
     restarts_within_s: float = 60.0
+    balance_check_s: float = 60.0
+    """How often a provider is asked for our balance while it is paused for want of it."""
     stash_max: int = 64
     """Messages that a payout holds while a commit is in flight."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from nepxy.actors.messages import WebhookArrived
+from nepxy.engine.capabilities import WebhookTrust
 from nepxy.providers.contract import Adapter
 from nepxy.storage.webhooks import StoredWebhook
 
@@ -20,7 +21,9 @@ def arrived_again(stored: StoredWebhook, adapter: Adapter) -> WebhookArrived:
     """
     webhook = stored.webhook
     notice = adapter.read_webhook(_without_nul(orjson.loads(webhook.body)))
-    return WebhookArrived(webhook=webhook, report=notice.report, trusted=webhook.signature_valid)
+    # Where the contract calls webhooks hints, a signature does not make one more than that.
+    trusted = webhook.signature_valid and adapter.capabilities.webhooks is WebhookTrust.SIGNED
+    return WebhookArrived(webhook=webhook, report=notice.report, trusted=trusted)
 
 
 def _without_nul(value: Any) -> Any:

@@ -89,7 +89,9 @@ class LeaseKeeper(LoopActor):
             started_s = scheduler.monotonic()
             held = await self._store.acquire_or_renew()
             paused = await self._store.paused_providers()
-            return _Renewed(held=held, paused=PauseStateLoaded(paused=paused), started_s=started_s)
+            shortfalls = await self._store.shortfalls() if paused else {}
+            state = PauseStateLoaded(paused=paused, shortfalls=shortfalls)
+            return _Renewed(held=held, paused=state, started_s=started_s)
 
         self.pipe_to_self(
             renew(),

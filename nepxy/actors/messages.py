@@ -14,8 +14,8 @@ from typing import Any
 
 from pykka import ActorRef
 
-from nepxy.engine.events import Event, Work
-from nepxy.engine.outcomes import StatusReport
+from nepxy.engine.events import Event, StepReached, Work
+from nepxy.engine.outcomes import Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.runtime import ReplyTo
 from nepxy.errors import NepXyError
@@ -126,8 +126,20 @@ class EngineView:
     journal_depth: int
     """Writes that are not committed yet, everybody's."""
     providers: tuple[ProviderView, ...] = ()
+    sent_elsewhere: tuple[SentElsewhere, ...] = ()
+    """What was in flight through other accounts than those configured now, when this node came to own its shards."""
     doubt: tuple[DoubtFigures, ...] = ()
     """A few seconds old; providers with nothing in doubt or in review may be left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentElsewhere:
+    """Payouts in flight that were sent through another account than the configured one (money rule 10)."""
+
+    provider: str
+    payouts_count: int
+    is_configured: bool
+    """Whether any account of it is configured now: then they go to REVIEW; else they wait for one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +173,12 @@ class ProviderView:
     """When the payout that waits longest was due; None: nobody waits."""
     held_until: datetime | None = None
     """Until when the provider asked for silence; None: it does not."""
+    missing: tuple[str, ...] = ()
+    """Where it is not ready: the variables that are not set, or what else it lacks."""
+    shortfall: Shortfall | None = None
+    """Paused until we hold this there; None: it is not paused, or for another reason."""
+    resumes_by_itself: bool = False
+    """Whether the engine lifts the pause once the balance is back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +247,15 @@ class Deliver:
     """The webhook that says so; it is stored with what follows from it."""
     reply_to: ReplyTo | None = None
     """Told a `PayoutAnswer`, or a `WebhookAnswer` where there is a webhook."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MayGoOn:
+    """A payout's own submit, before a further write: answered with a `PayoutAnswer`; only one that says
+    `STEP_COMMITTED` lets it go on. Fails with `EngineBusy` where the actor dies meanwhile."""
+
+    event: StepReached
+    reply_to: ReplyTo | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +382,9 @@ class PauseProvider:
 
     reason: str
     who: str
+    shortfall: Shortfall | None = None
+    """What is missing is money of ours: where the provider can tell our balance, the pause ends by itself. Any other
+    pause that comes on top takes its place, and does not."""
     reply_to: ReplyTo | None = None
     """Told a `ProviderView` once the pause is in the database."""
 
@@ -428,3 +458,5 @@ class PauseStateLoaded:
     """What the database says is paused: provider to reason. To the supervisor, every two seconds at the latest."""
 
     paused: Mapping[str, str] = field(default_factory=dict)
+    shortfalls: Mapping[str, Shortfall] = field(default_factory=dict)
+    """Of those, the ones that wait for money of ours."""

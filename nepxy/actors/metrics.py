@@ -32,6 +32,7 @@ class ProviderGauges:
     def __init__(self, metrics: EngineMetrics, provider: str) -> None:
         """Create every series of this provider, so that zero is no gap."""
         self._paused = metrics.paused.labels(provider)
+        self._short_of_balance = metrics.short_of_balance.labels(provider)
         self._pause_unsaved = metrics.pause_unsaved.labels(provider)
         self._breaker = {state: metrics.breaker_state.labels(provider, state.value) for state in BreakerState}
         self._held_until = metrics.held_until.labels(provider)
@@ -44,16 +45,20 @@ class ProviderGauges:
         }
         self.reclaimed: Counter = metrics.slots_reclaimed.labels(provider)
 
-    def show(self, gate: Gate, *, paused: bool, pause_unsaved: bool, held_until_s: float) -> None:
+    def show(
+        self, gate: Gate, *, paused: bool, short_of_balance: bool, pause_unsaved: bool, held_until_s: float
+    ) -> None:
         """Say what is.
 
         Args:
             gate: who waits and who calls.
             paused: whether submits are.
+            short_of_balance: whether that is for want of money of ours.
             pause_unsaved: whether the database does not know of the last pause or resume.
             held_until_s: Unix time; 0: the provider did not ask for silence.
         """
         self._paused.set(paused)
+        self._short_of_balance.set(short_of_balance)
         self._pause_unsaved.set(pause_unsaved)
         for state, gauge in self._breaker.items():
             gauge.set(state is gate.breaker_state)
@@ -91,6 +96,24 @@ class EngineMetrics:
         )
         self.paused = Gauge(
             "nepxy_provider_paused", "1 while submits are paused.", ("provider",), registry=registry
+        )
+        self.short_of_balance = Gauge(
+            "nepxy_provider_short_of_balance",
+            "1 while submits are paused because we do not hold enough at the provider.",
+            ("provider",),
+            registry=registry,
+        )
+        self.balance = Gauge(
+            "nepxy_provider_balance",
+            "What we hold at the provider, in minor units, when it was asked last.",
+            ("provider", "currency"),
+            registry=registry,
+        )
+        self.sent_elsewhere = Gauge(
+            "nepxy_payouts_sent_elsewhere",
+            "Payouts in flight through another account than the configured one, when this node began.",
+            ("provider",),
+            registry=registry,
         )
         self.pause_unsaved = Gauge(
             "nepxy_provider_pause_unsaved",
@@ -234,7 +257,7 @@ class EngineMetrics:
                 if status.is_final:
                     self.settled.labels(provider, status.value)
             self.of_provider(provider)
-            for gauge in (self.in_doubt, self.in_doubt_age_s, self.in_review):
+            for gauge in (self.in_doubt, self.in_doubt_age_s, self.in_review, self.sent_elsewhere):
                 gauge.labels(provider)
         for kind in ACTOR_KINDS:
             for metric in (self.alive, self.started, self.failures, self.restarts):
@@ -268,6 +291,10 @@ class EngineMetrics:
         """Everybody's writes that are not committed yet, as the journal said last."""
         (family,) = self.journal_depth.collect()
         return int(family.samples[0].value)
+
+    def balance_read(self, provider: str, currency: str, amount: int) -> None:
+        """The provider said what we hold there, in minor units."""
+        self.balance.labels(provider, currency).set(amount)
 
     def attempt_ended(self, provider: str, outcome: OutcomeClass) -> None:
         """A submit ended."""

@@ -6,13 +6,15 @@ that each decision is taken on committed state. Effects happen after the commit,
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 import structlog
+from pykka import ActorRef
 
 from nepxy.actors.context import ProviderParts
 from nepxy.actors.messages import (
@@ -20,6 +22,7 @@ from nepxy.actors.messages import (
     Commit,
     Committed,
     Deliver,
+    MayGoOn,
     ParkedWebhooksFound,
     PauseProvider,
     PayoutAnswer,
@@ -39,7 +42,7 @@ from nepxy.actors.messages import (
     WebhookAnswer,
 )
 from nepxy.engine import effects as fx
-from nepxy.engine.decide import Decision, decide
+from nepxy.engine.decide import STEP_COMMITTED, Decision, decide
 from nepxy.engine.events import (
     DueReached,
     IntentRefused,
@@ -47,14 +50,15 @@ from nepxy.engine.events import (
     SlotGranted,
     Source,
     StatusReported,
+    StepReached,
     SubmitAnswered,
     Work,
 )
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, Status
-from nepxy.engine.runtime import Cancellable, LoopActor
+from nepxy.engine.runtime import ActorDeadError, AskTimeout, Cancellable, LoopActor, ask
 from nepxy.engine.runtime.scheduler import Scheduler
-from nepxy.errors import EngineBusy, InvariantViolation
+from nepxy.errors import EngineBusy, InvariantViolation, NepXyError
 from nepxy.storage.writes import (
     Intent,
     IntentDenied,
@@ -64,6 +68,7 @@ from nepxy.storage.writes import (
     NoteOnPayout,
     PostponePayout,
     Stale,
+    Step,
     WriteFailed,
 )
 
@@ -73,6 +78,9 @@ RELOAD_AGAIN_S = 1.0
 LOOK_AGAIN_S = 60.0
 POSTPONED = "postponed"
 ASKS = (Work.LOOKUP, Work.POLL)
+STEPS_MAX: Final = 8
+"""Of one attempt: an adapter that goes round in circles is stopped."""
+STEP_CODE: Final = re.compile("[A-Z][A-Z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,22 +97,64 @@ class Slot(IntEnum):
     CALLING = 3
 
 
-class SendDeadline:
-    """`send_by` of one attempt, taken before its intent went out: never later than the database's (money rule 2)."""
+class AttemptGuard:
+    """How far one attempt may still go (money rule 2): until `send_by` of its next write, and step by step.
 
-    __slots__ = ("_at_s", "_scheduler")
+    `send_by` is taken before the intent, or the step, goes out to be committed: never later than the database's. The
+    adapter's coroutine outlives the actor that began it by no more than one write: without that actor no step is
+    committed any more.
+    """
 
-    def __init__(self, scheduler: Scheduler, at_s: float) -> None:
+    __slots__ = ("_actor", "_at_s", "_attempt", "_reference", "_scheduler", "_steps_count", "_window_s")
+
+    def __init__(
+        self, scheduler: Scheduler, actor: ActorRef[Any], submit: fx.Submit, *, at_s: float, window_s: float
+    ) -> None:
+        """Guard an attempt whose intent is committed.
+
+        Args:
+            scheduler: the actor's.
+            actor: the payout's; asked before each further write.
+            submit: which attempt it is.
+            at_s: `send_by` of the first write, by the scheduler's monotonic clock.
+            window_s: from a step's commit to the `send_by` of its write.
+        """
         self._scheduler = scheduler
+        self._actor = actor
+        self._reference = submit.reference
+        self._attempt = submit.attempt
         self._at_s = at_s
+        self._window_s = window_s
+        self._steps_count = 0
 
     def is_late(self) -> bool:
         """Whether `send_by` has passed, by a clock that counts the time in which the machine slept."""
         return self._scheduler.monotonic() > self._at_s
 
     async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
-        """No adapter of today takes several writes."""
-        return False
+        """Whether this step is committed, and its write may be made now.
+
+        Raises:
+            InvariantViolation: the step's code is none.
+        """
+        if STEP_CODE.fullmatch(step) is None:
+            raise InvariantViolation("INVARIANT_VIOLATED", f"{step!r} is no code of a step")
+        self._steps_count += 1
+        began_s = self._scheduler.monotonic()
+        event = StepReached(
+            reference=self._reference, attempt=self._attempt, step=step, provider_ref=provider_ref
+        )
+        committed = self._steps_count <= STEPS_MAX and await self._committed(event)
+        # A refused step ends the attempt, for an adapter that does not listen, too.
+        self._at_s = began_s + self._window_s if committed else float("-inf")
+        return not self.is_late()
+
+    async def _committed(self, event: StepReached) -> bool:
+        try:
+            answer = await ask(self._actor, MayGoOn(event=event), timeout_s=self._window_s)
+        except (ActorDeadError, AskTimeout, NepXyError):
+            return False
+        return isinstance(answer, PayoutAnswer) and answer.answer == STEP_COMMITTED
 
 
 class PayoutActor(LoopActor):
@@ -150,11 +200,11 @@ class PayoutActor(LoopActor):
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """Whoever waits for what was taken out of the mailbox already is told, and may come again."""
-        waiting = [self._busy[0]] if self._busy is not None else []
-        waiting += [message for message in self._stash or () if isinstance(message, Deliver)]
-        for deliver in waiting:
-            if deliver.reply_to is not None:
-                deliver.reply_to.fail(EngineBusy("this payout's actor died and is being restarted"))
+        waiting: list[Deliver | MayGoOn] = [self._busy[0]] if self._busy is not None else []
+        waiting += [message for message in self._stash or () if isinstance(message, Deliver | MayGoOn)]
+        for one in waiting:
+            if one.reply_to is not None:
+                one.reply_to.fail(EngineBusy("this payout's actor died and is being restarted"))
 
     def on_receive(self, message: Any) -> Payout | None:
         """Handle one message; `"row"`, asked, is answered with the payout as last committed."""
@@ -177,6 +227,8 @@ class PayoutActor(LoopActor):
         match message:
             case Deliver():
                 self._deliver(message)
+            case MayGoOn(event=event, reply_to=reply_to):
+                self._deliver(Deliver(event=event, reply_to=reply_to))
             case Wake(version=version):
                 self._timer = None
                 if version == self._payout.version:
@@ -189,6 +241,8 @@ class PayoutActor(LoopActor):
             case Committed():
                 self._committed(message)
             case CallEnded(event=event, slot=result):
+                if isinstance(event, SubmitAnswered):
+                    self._parts.engine.metrics.attempt_ended(self._payout.provider, event.outcome.kind)
                 self._free_slot(result)
                 self._deliver(Deliver(event=event, who=f"provider:{self._payout.provider}"))
             case RowLoaded(payout=payout):
@@ -210,8 +264,6 @@ class PayoutActor(LoopActor):
 
     def _deliver(self, deliver: Deliver) -> None:
         parts, payout = self._parts, self._payout
-        if isinstance(deliver.event, SubmitAnswered):
-            parts.engine.metrics.attempt_ended(payout.provider, deliver.event.outcome.kind)
         decision = decide(
             payout, deliver.event, now=self._now(), policy=parts.policy, jitter=parts.engine.dice.random()
         )
@@ -235,15 +287,14 @@ class PayoutActor(LoopActor):
             raise InvariantViolation(
                 "INVARIANT_VIOLATED", f"a transition to {decision.payout.status} without evidence"
             )
-        intent = None
+        checked: dict[str, Any] = {
+            "lease": engine.ownership.lease_of(self._payout.transaction_id),
+            "send_window_s": retry.send_window_s,
+            "answer_window_s": retry.answer_window_s,
+        }
         if decision.is_intent:
             # Taken now, before the statement runs: so it can only be earlier than the database's own.
             self._send_deadline_s = self.runtime.scheduler.monotonic() + retry.send_window_s
-            intent = Intent(
-                lease=engine.ownership.lease_of(self._payout.transaction_id),
-                send_window_s=retry.send_window_s,
-                answer_window_s=retry.answer_window_s,
-            )
         return MovePayout(
             before=self._payout,
             after=decision.payout,
@@ -252,8 +303,10 @@ class PayoutActor(LoopActor):
             request_id=deliver.request_id,
             who=deliver.who,
             discrepancy=decision.discrepancy,
-            webhook=deliver.webhook,
-            intent=intent,
+            # What is decided once more is not applied yet: a crash in between must find its webhook unapplied.
+            webhook=None if _is_decided_again(decision) else deliver.webhook,
+            intent=Intent(**checked) if decision.is_intent else None,
+            step=Step(name=decision.step, **checked) if decision.step is not None else None,
             noted_as=decision.noted_as,
         )
 
@@ -281,6 +334,10 @@ class PayoutActor(LoopActor):
                 # A decision on an old row is dropped; the fact that caused it is not: it is decided again.
                 self._busy = (deliver, None)
                 self._reload()
+            case IntentDenied(reason=reason) if decision.step is not None:
+                self._busy = None
+                log.info("step.denied", reason=reason, step=decision.step, **self._fields())
+                self._answer(deliver, reason)
             case IntentDenied(reason=reason):
                 self._busy = None
                 log.info("intent.denied", reason=reason, **self._fields())
@@ -387,8 +444,9 @@ class PayoutActor(LoopActor):
                     self._wake_at(at)
                 case fx.Postpone(until=until):
                     self._postpone(until)
-                case fx.PauseProvider(reason=reason):
-                    self._tell(self._parts.door.ref, PauseProvider(reason=reason, who="engine"))
+                case fx.PauseProvider(reason=reason, shortfall=shortfall):
+                    pause = PauseProvider(reason=reason, who="engine", shortfall=shortfall)
+                    self._tell(self._parts.door.ref, pause)
                 case fx.SlowDown(retry_after_s=retry_after_s):
                     self._tell(self._parts.door.ref, SlowDownProvider(retry_after_s=retry_after_s))
                 case fx.DecideAgain(event=event):
@@ -424,7 +482,13 @@ class PayoutActor(LoopActor):
         if adapter is None:
             raise InvariantViolation("INVARIANT_VIOLATED", "an attempt began without an adapter")
         self._slot = Slot.CALLING
-        guard = SendDeadline(self.runtime.scheduler, self._send_deadline_s)
+        guard = AttemptGuard(
+            self.runtime.scheduler,
+            self.actor_ref,
+            effect,
+            at_s=self._send_deadline_s,
+            window_s=self._parts.policy.retry.send_window_s,
+        )
 
         def ended(outcome: Outcome) -> CallEnded:
             failed = (
@@ -594,3 +658,7 @@ def _slot_after(report: StatusReport) -> SlotResult:
     if report.provider_failed:
         return SlotResult.FAILED
     return SlotResult.UNUSED if report.finding is Finding.NO_ANSWER else SlotResult.ANSWERED
+
+
+def _is_decided_again(decision: Decision) -> bool:
+    return any(isinstance(effect, fx.DecideAgain) for effect in decision.effects)

@@ -6,7 +6,8 @@ pause, which holds here at once and follows in the database.
 
 from __future__ import annotations
 
-from typing import Any, Final, assert_never
+from dataclasses import dataclass
+from typing import Any, Final, assert_never, cast
 
 import structlog
 from pykka import ActorDeadError
@@ -29,8 +30,10 @@ from nepxy.actors.metrics import ProviderGauges
 from nepxy.actors.provider_state import PauseWish, ProviderState
 from nepxy.engine.breaker import BreakerState
 from nepxy.engine.gate import Want
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import TransactionId
 from nepxy.engine.runtime import Cancellable, LoopActor, ReplyTo
+from nepxy.providers.contract import Adapter, Balance, ReportsBalance
 
 log = structlog.get_logger("nepxy.provider")
 
@@ -44,17 +47,26 @@ PUMP_S_MIN: Final = 0.001
 """A clock's smallest useful step: a shorter wait could be rounded away, and the actor would turn for ever."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BalanceRead:
+    balance: Balance | None
+    """None: it could not be had, which says nothing."""
+
+
 class ProviderActor(LoopActor):
     """One provider of this process."""
 
     kind = "provider"
 
-    def __init__(self, *, state: ProviderState, parts: EngineParts, **kwargs: Any) -> None:
+    def __init__(
+        self, *, state: ProviderState, parts: EngineParts, adapter: Adapter | None = None, **kwargs: Any
+    ) -> None:
         """Go on with what is known; who waits asks again.
 
         Args:
             state: the provider's, as its actor before this one left it; only this actor writes it from now on.
             parts: what all actors share.
+            adapter: asked for our balance, where it can tell, while the provider is paused for want of it.
         """
         super().__init__(**kwargs)
         self.actor_name = state.name
@@ -66,12 +78,15 @@ class ProviderActor(LoopActor):
         self._load_may_be_old = False
         self._timer: Cancellable | None = None
         self._checking = False
+        self._adapter = adapter
+        self._looking_at_balance = False
 
     def on_start(self) -> None:
         """Who waited at the actor before this one is told to ask again; what it left unsaved is saved."""
         self._gate.restarted()
         self._save()
         self._check_later()
+        self._look_at_balance_later()
         self._measure()
 
     def on_receive(self, message: Any) -> ProviderView | None:
@@ -81,12 +96,16 @@ class ProviderActor(LoopActor):
                 self._want(message)
             case SlotFreed(transaction_id=transaction_id, result=result):
                 self._freed(transaction_id, result)
-            case PauseProvider(reason=reason, who=who, reply_to=reply_to):
-                self._set_paused(True, reason, who, reply_to)
+            case PauseProvider(reason=reason, who=who, shortfall=shortfall, reply_to=reply_to):
+                self._set_paused(True, reason, who, reply_to, shortfall)
             case ResumeProvider(who=who, reply_to=reply_to):
                 self._set_paused(False, "", who, reply_to)
-            case PauseStateLoaded(paused=paused):
-                self._loaded(paused.get(self._memory.name))
+            case PauseStateLoaded(paused=paused, shortfalls=shortfalls):
+                self._loaded(paused.get(self._memory.name), shortfalls.get(self._memory.name))
+            case "balance":
+                self._look_at_balance()
+            case _BalanceRead(balance=balance):
+                self._balance_read(balance)
             case SlowDownProvider(retry_after_s=retry_after_s):
                 wait_s = min(retry_after_s if retry_after_s is not None else SLOW_DOWN_S, SLOW_DOWN_S_MAX)
                 self._gate.pace.hold(self._monotonic(), wait_s)
@@ -184,19 +203,38 @@ class ProviderActor(LoopActor):
 
     # ---- the pause ---------------------------------------------------------------------------------
 
-    def _set_paused(self, paused: bool, reason: str, who: str, reply_to: ReplyTo | None) -> None:
+    def _set_paused(
+        self,
+        paused: bool,
+        reason: str,
+        who: str,
+        reply_to: ReplyTo | None,
+        shortfall: Shortfall | None = None,
+    ) -> None:
         state = self._memory
         replies = [] if reply_to is None else [reply_to]
-        if paused == (state.paused_reason is not None):
+        # Else the engine would lift, once there is money again, what was paused for something else meanwhile.
+        takes_over = paused and state.shortfall is not None and shortfall is None
+        if paused == (state.paused_reason is not None) and not takes_over:
             if state.unsaved:
                 state.unsaved[-1].replies.extend(replies)
             else:
                 self._answer(replies)
             return
-        state.wish(PauseWish(paused=paused, reason=reason, who=who, replies=replies))
+        state.wish(PauseWish(paused=paused, reason=reason, who=who, shortfall=shortfall, replies=replies))
         event = "provider.paused" if paused else "provider.resumed"
         log.warning(event, provider=self.actor_name, reason=reason, who=who)
+        if paused and shortfall is not None:
+            # Somebody has to pay in: nothing else brings it back.
+            log.error(
+                "provider.short_of_balance",
+                provider=self.actor_name,
+                amount=shortfall.amount,
+                currency=shortfall.currency,
+                resumes_by_itself=state.tells_balance,
+            )
         self._save()
+        self._look_at_balance_later()
 
     def _save(self) -> None:
         """Save the oldest unsaved wish; one at a time, so that the database sees them in their order."""
@@ -206,7 +244,11 @@ class ProviderActor(LoopActor):
         wish = self._memory.unsaved[0]
         self.pipe_to_self(
             self._parts.store.set_paused(
-                self._memory.name, paused=wish.paused, reason=wish.reason, who=wish.who
+                self._memory.name,
+                paused=wish.paused,
+                reason=wish.reason,
+                who=wish.who,
+                shortfall=wish.shortfall,
             ),
             on_result=lambda _: "saved",
             on_error=lambda _: "unsaved",
@@ -226,7 +268,7 @@ class ProviderActor(LoopActor):
         for reply_to in replies:
             reply_to.tell(view)
 
-    def _loaded(self, reason: str | None) -> None:
+    def _loaded(self, reason: str | None, shortfall: Shortfall | None) -> None:
         """What the database says holds for every node; except for what this one has not saved yet."""
         old, self._load_may_be_old = self._load_may_be_old, False
         if self._memory.unsaved:
@@ -236,7 +278,49 @@ class ProviderActor(LoopActor):
                 return
             event = "provider.resumed" if reason is None else "provider.paused"
             log.warning(event, provider=self.actor_name, reason=reason or "")
-        self._memory.pause(reason)
+        elif old and shortfall != self._memory.shortfall:
+            return
+        self._memory.pause(reason, shortfall)
+        self._look_at_balance_later()
+
+    # ---- for want of money -------------------------------------------------------------------------
+
+    def _look_at_balance_later(self) -> None:
+        waits = self._memory.shortfall is not None and self._memory.tells_balance
+        if waits and self._adapter is not None and not self._looking_at_balance:
+            self._looking_at_balance = True
+            self.tell_later(self._parts.balance_check_s, "balance")
+
+    def _look_at_balance(self) -> None:
+        shortfall = self._memory.shortfall
+        if shortfall is None or self._adapter is None:
+            self._looking_at_balance = False
+            return
+
+        def broke(error: BaseException) -> _BalanceRead:
+            log.error("adapter.failed", call="balance", provider=self.actor_name, exc_info=error)
+            return _BalanceRead(balance=None)
+
+        self.pipe_to_self(
+            cast(ReportsBalance, self._adapter).balance(shortfall.currency),
+            on_result=lambda balance: _BalanceRead(balance=balance),
+            on_error=broke,
+            name="provider-balance",
+        )
+
+    def _balance_read(self, balance: Balance | None) -> None:
+        self._looking_at_balance = False
+        shortfall = self._memory.shortfall
+        if balance is not None:
+            self._parts.metrics.balance_read(self._memory.name, balance.currency, balance.amount)
+        if shortfall is None:
+            return
+        if balance is None or balance.currency != shortfall.currency:
+            log.warning("provider.balance_unknown", provider=self.actor_name, currency=shortfall.currency)
+        elif balance.amount >= shortfall.amount:
+            # Names the shortfall: in the database, too, it lifts this pause and no other.
+            self._set_paused(False, "", "engine", None, shortfall)
+        self._look_at_balance_later()
 
     # ---- what can be seen --------------------------------------------------------------------------
 
@@ -245,6 +329,7 @@ class ProviderActor(LoopActor):
         self._gauges.show(
             self._gate,
             paused=self._memory.paused_reason is not None,
+            short_of_balance=self._memory.shortfall is not None,
             pause_unsaved=bool(self._memory.unsaved),
             held_until_s=until.timestamp() if until is not None else 0.0,
         )

@@ -12,6 +12,7 @@ from typing import Final
 
 from nepxy.actors.messages import ProviderView
 from nepxy.engine.gate import Gate, Kind
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.runtime import ReplyTo
 from nepxy.engine.runtime.scheduler import Scheduler
 
@@ -25,6 +26,8 @@ class PauseWish:
     paused: bool
     reason: str
     who: str
+    shortfall: Shortfall | None = None
+    """Paused for want of it; or resumed, if it is still paused for that."""
     replies: list[ReplyTo] = field(default_factory=list)
     """Told a `ProviderView` once it is in the database."""
 
@@ -39,14 +42,21 @@ class ProviderState:
     enabled: bool
     """Whether new payouts are given to it."""
     gate: Gate
+    missing: tuple[str, ...] = ()
+    """What it lacks to be ready."""
+    tells_balance: bool = False
+    """Whether it can be asked what we hold there."""
     paused_reason: str | None = None
     """Why submits are paused; None: they are not."""
+    shortfall: Shortfall | None = None
+    """Paused until we hold this there; None: not paused, or for another reason."""
     unsaved: deque[PauseWish] = field(default_factory=deque)
-    """Oldest first; they alternate, because a wish for what already holds is none."""
+    """Oldest first; they alternate, because a wish for what already holds is none: but for a pause that takes the
+    place of one for want of money."""
 
     def wish(self, wish: PauseWish) -> None:
         """Pause or resume here and now; the database follows."""
-        self.pause(wish.reason if wish.paused else None)
+        self.pause(wish.reason if wish.paused else None, wish.shortfall if wish.paused else None)
         self.unsaved.append(wish)
         if len(self.unsaved) > UNSAVED_MAX:
             # A pause and its resume, of which neither is being saved now, and whose end is what holds anyway.
@@ -54,9 +64,10 @@ class ProviderState:
             del self.unsaved[2], self.unsaved[1]
             self.unsaved[1].replies[:0] = replies
 
-    def pause(self, reason: str | None) -> None:
-        """Hold submits back for this reason; None: let them go."""
+    def pause(self, reason: str | None, shortfall: Shortfall | None = None) -> None:
+        """Hold submits back for this reason, which is perhaps the want of money; None: let them go."""
         self.paused_reason = reason
+        self.shortfall = shortfall
         self.gate.submits_paused = reason is not None
 
     def view(self, scheduler: Scheduler) -> ProviderView:
@@ -79,6 +90,9 @@ class ProviderState:
             held_until=self.held_until(scheduler),
             concurrency_max=gate.concurrency_max,
             requests_per_s=gate.pace.requests_per_s,
+            missing=self.missing,
+            shortfall=self.shortfall,
+            resumes_by_itself=self.shortfall is not None and self.tells_balance,
         )
 
     def held_until(self, scheduler: Scheduler) -> datetime | None:

@@ -14,6 +14,7 @@ from nepxy.actors.provider import ProviderActor
 from nepxy.actors.provider_state import ProviderState
 from nepxy.engine.decide import Policy
 from nepxy.engine.gate import Gate
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.runtime import Runtime
 from nepxy.providers.contract import Adapter
 
@@ -31,6 +32,8 @@ class ProviderSetup:
     enabled: bool
     concurrency_max: int
     requests_per_s: float
+    missing: tuple[str, ...] = ()
+    """What it lacks to be ready: names of variables, mostly."""
 
 
 class ProviderTable:
@@ -59,6 +62,7 @@ class ProviderTable:
         self._parts: dict[str, ProviderParts] = {}
         self._states: dict[str, ProviderState] = {}
         self._paused: Mapping[str, str] = {}
+        self._shortfalls: Mapping[str, Shortfall] = {}
 
     def __len__(self) -> int:
         return len(self._setups)
@@ -93,12 +97,18 @@ class ProviderTable:
         setup = self._setups.get(name)
         return setup.adapter if setup is not None else None
 
+    def account_of(self, name: str) -> str | None:
+        """The account that is configured for it now; None: none is."""
+        setup = self._setups.get(name)
+        return setup.policy.account if setup is not None else None
+
     def start(self, name: str) -> None:
         """Start a provider's actor, or a new one in the place of one that died: it goes on with what is known."""
         state = self._state_of(name)
         ref = ProviderActor.start(
             state=state,
             parts=self._engine,
+            adapter=self._setups[name].adapter,
             runtime=self._runtime,
             parent=self._parent,
             child_id=("provider", name),
@@ -119,7 +129,7 @@ class ProviderTable:
 
     def pauses_loaded(self, message: PauseStateLoaded, tell: Callable[[ActorRef[Any], Any], None]) -> None:
         """Hand on what the database says, and keep it for those that are started later."""
-        self._paused = message.paused
+        self._paused, self._shortfalls = message.paused, message.shortfalls
         for parts in self._parts.values():
             tell(parts.door.ref, message)
 
@@ -136,9 +146,15 @@ class ProviderTable:
                 requests_per_s=setup.requests_per_s,
                 waiting_max=WAITING_MAX,
             )
+            adapter = setup.adapter
             known = ProviderState(
-                name=name, ready=setup.adapter is not None, enabled=setup.enabled, gate=gate
+                name=name,
+                ready=adapter is not None,
+                enabled=setup.enabled,
+                gate=gate,
+                missing=setup.missing,
+                tells_balance=adapter is not None and adapter.capabilities.balance,
             )
-            known.pause(self._paused.get(name))
+            known.pause(self._paused.get(name), self._shortfalls.get(name))
             self._states[name] = known
         return known

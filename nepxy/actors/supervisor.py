@@ -42,6 +42,7 @@ from nepxy.actors.messages import (
     ProviderRestarted,
     RecoveryProgressed,
     Retire,
+    SentElsewhere,
     SlotFreed,
     SlotResult,
     TakenUp,
@@ -59,6 +60,7 @@ from nepxy.engine.events import CancelRequested, DueReached, Source, StatusRepor
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
 from nepxy.errors import Draining, NepXyError, NodeStandby, PayoutNotFound
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import (
@@ -76,6 +78,7 @@ __all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
 log = structlog.get_logger("nepxy.supervisor")
 
 WATCH_DOUBT_AGAIN_S: Final = 60.0
+COUNT_ACCOUNTS_AGAIN_S: Final = 5.0
 OWN_SHARE: Final = 2
 """This part of the memory is divided among the providers for good: a dead one's backlog never fills it all."""
 
@@ -100,6 +103,16 @@ class _RowFound:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RowNotRead:
     transaction_id: TransactionId
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AccountsCounted:
+    figures: tuple[AccountFigures, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AccountsNotCounted:
     error: BaseException
 
 
@@ -149,6 +162,7 @@ class Supervisor(LoopActor):
         self._reconciler: ActorRef[Any] | None = None
         self._lease_keeper: ActorRef[Any] | None = None
         self._doubt: tuple[DoubtFigures, ...] = ()
+        self._sent_elsewhere: tuple[SentElsewhere, ...] = ()
         self._recovered_count = 0
         self._recovery_done = False
         self._journal_ok = True
@@ -201,6 +215,13 @@ class Supervisor(LoopActor):
                 self._providers.pauses_loaded(message, self._tell)
             case DoubtCounted(figures=figures):
                 self._doubt = figures
+            case _AccountsCounted(figures=figures):
+                self._accounts_counted(figures)
+            case _AccountsNotCounted(error=error):
+                log.warning("accounts.not_counted", error=f"{type(error).__name__}: {error}")
+                self.tell_later(COUNT_ACCOUNTS_AGAIN_S, "count accounts")
+            case "count accounts":
+                self._count_accounts()
             case "watch doubt":
                 self._start_doubt_watcher()
             case RecoveryProgressed(recovered_count=recovered, done=done):
@@ -390,7 +411,7 @@ class Supervisor(LoopActor):
 
     def _webhook(self, message: WebhookArrived) -> None:
         webhook = message.webhook
-        found = self._roster.find(webhook.provider, webhook.our_ref, webhook.provider_ref)
+        found = self._roster.find(webhook.provider, webhook.provider_ref, webhook.our_ref)
         if found is None:
             self._commit(MeetWebhook(webhook=webhook), message)
             return
@@ -571,6 +592,41 @@ class Supervisor(LoopActor):
             if self._reconciler is not None:
                 self._reconciler.stop(block=False)
             self._start_reconciler()
+            self._count_accounts()
+
+    def _count_accounts(self) -> None:
+        """Say what was sent through accounts that are not configured now: nobody can ask about it (money rule 10)."""
+        self.pipe_to_self(
+            self._parts.store.accounts_in_flight(shards=tuple(self._parts.ownership.epochs)),
+            on_result=lambda figures: _AccountsCounted(figures=tuple(figures)),
+            on_error=lambda error: _AccountsNotCounted(error=error),
+            name="supervisor-accounts",
+        )
+
+    def _accounts_counted(self, figures: tuple[AccountFigures, ...]) -> None:
+        counts: dict[str, int] = {}
+        for one in figures:
+            if one.account != self._providers.account_of(one.provider):
+                counts[one.provider] = counts.get(one.provider, 0) + one.payouts_count
+        self._sent_elsewhere = tuple(
+            SentElsewhere(
+                provider=provider,
+                payouts_count=payouts_count,
+                is_configured=self._providers.account_of(provider) is not None,
+            )
+            for provider, payouts_count in sorted(counts.items())
+        )
+        for provider in (*self._providers, *counts.keys() - set(self._providers)):
+            self._parts.metrics.sent_elsewhere.labels(provider).set(counts.get(provider, 0))
+        for elsewhere in self._sent_elsewhere:
+            log.error(
+                "account.changed_under_payouts",
+                provider=elsewhere.provider,
+                payouts_count=elsewhere.payouts_count,
+                what_follows="they go to REVIEW"
+                if elsewhere.is_configured
+                else "they wait for an account of this provider, and go to REVIEW when they expire",
+            )
 
     # ---- the end -----------------------------------------------------------------------------------
 
@@ -608,6 +664,7 @@ class Supervisor(LoopActor):
             journal_ok=self._journal_ok,
             journal_depth=self._parts.metrics.journal_waiting_count,
             providers=self._providers.views(),
+            sent_elsewhere=self._sent_elsewhere,
             doubt=self._doubt,
         )
 

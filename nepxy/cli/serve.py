@@ -54,7 +54,7 @@ from nepxy.http.app import create_app
 from nepxy.http.front import FrontEnd
 from nepxy.http.parts import PARTS
 from nepxy.providers.contract import Adapter
-from nepxy.providers.registry import FACTORIES, build_adapters
+from nepxy.providers.registry import build_adapters, plugins
 from nepxy.providers.signatures import signed_with
 from nepxy.storage import leases
 from nepxy.storage.database import Reader, connect_writer
@@ -72,6 +72,8 @@ SWITCH_INTERVAL_S: Final = 0.0005
 """How long a thread may keep the others from the interpreter: the loop must not wait 5 ms for a journal thread."""
 
 
+NO_ADAPTER: Final = "an adapter in this release"
+"""What a provider that only has settings lacks."""
 READER_THREADS: Final = "reader"
 """How `nepxy.storage.database` calls the threads that read."""
 CLOSE_S_MAX: Final = 3.0
@@ -123,6 +125,7 @@ class _Process:
             loop.add_signal_handler(number, self._stop.set)
         reader = self._reader(self._settings.database.pool_connections_max)
         try:
+            adapters = build_adapters(self._settings.providers)
             installation_id = await self._check_database(reader)
         except NepXyError as refused:
             reader.close()
@@ -132,14 +135,19 @@ class _Process:
         if listener is None:
             reader.close()
             return EXIT_REFUSED
-        return await self._run_engine(reader, listener, installation_id)
+        return await self._run_engine(reader, listener, adapters, installation_id)
 
-    async def _run_engine(self, reader: Reader, listener: socket.socket, installation_id: str) -> int:
+    async def _run_engine(
+        self, reader: Reader, listener: socket.socket, adapters: dict[str, Adapter], installation_id: str
+    ) -> int:
         settings = self._settings
-        adapters = build_adapters(settings.providers)
         journal, supervisor, store = self._start_actors(reader, adapters, installation_id)
         runner = self._http(reader, supervisor, adapters, installation_id)
         await runner.setup()
+        if not os.isatty(0):
+            # On a terminal SIGHUP still means that it was closed.
+            reread = runner.app[PARTS].secrets.reread
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
         await web.SockSite(runner, listener, backlog=1024).start()
         port = listener.getsockname()[1]
         log.info("engine.started", host=settings.http.host, port=port, version=settings.app_version)
@@ -253,6 +261,7 @@ class _Process:
             new_id=lambda: str(uuids.uuid4()),
             dice=random.Random(),  # noqa: S311 - jitter, not a secret
             passivate_after_s=settings.engine.passivate_after_s,
+            balance_check_s=settings.engine.balance_check_s,
             payouts_in_memory_max=settings.engine.payouts_in_memory_max,
             restarts_max=settings.engine.restarts_max,
             restarts_within_s=settings.engine.restarts_within_s,
@@ -269,10 +278,9 @@ class _Process:
         supervisor = Supervisor.start(
             parts=parts, setups=setups, limits=limits, escalate=self._escalate, runtime=runtime
         )
-        for name, provider in settings.providers.items():
-            if provider.enabled and name not in adapters:
-                missing = ", ".join(provider.ready_problems) or "an adapter in this release"
-                log.warning("provider.not_ready", provider=name, missing=missing)
+        for name, setup in setups.items():
+            if setup.missing and settings.providers[name].enabled:
+                log.warning("provider.not_ready", provider=name, missing=", ".join(setup.missing))
         return journal, supervisor, store
 
     def _writers(self, tell_journal: Callable[[Any], None]) -> Sequence[Any]:
@@ -410,7 +418,7 @@ def _capabilities(adapter: Adapter | None, settle_s: float) -> Capabilities:
 
 
 def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id: str) -> ProviderSetup:
-    numbers = provider.retry
+    numbers, is_built = provider.retry, provider.name in plugins()
     return ProviderSetup(
         name=provider.name,
         adapter=adapter,
@@ -430,7 +438,8 @@ def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id:
             account=adapter.account if adapter is not None else None,
             installation_id=installation_id,
         ),
-        enabled=provider.enabled and provider.name in FACTORIES,
+        enabled=provider.enabled and is_built,
         concurrency_max=provider.concurrency_max,
         requests_per_s=provider.requests_per_s,
+        missing=provider.ready_problems if is_built else (NO_ADAPTER,),
     )

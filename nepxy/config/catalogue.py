@@ -13,8 +13,8 @@ from nepxy.config.fields import SettingDoc, doc_of, is_secret, names_of, nested_
 from nepxy.config.groups import Mode
 from nepxy.config.providers import PAYER_ID, PAYER_ID_PREFIX, ProviderSettings
 
-OUR_PREFIXES = ("NEPXY_", "TMONEY_", "FLOOZ_", "MOMO_", "THUNES_", "MM_")
-"""A variable that begins so is meant for us: one that no setting reads is probably a slip."""
+OUR_PREFIXES = ("NEPXY_", "MM_")
+"""A variable that begins so, or with a provider's name, is meant for us: one that no setting reads is likely a slip."""
 
 
 def docs_of(root: type[BaseModel]) -> list[SettingDoc]:
@@ -55,7 +55,8 @@ def known_names(root: type[BaseModel]) -> set[str]:
 def unknown_names(root: type[BaseModel], environ: Iterable[str]) -> list[str]:
     """A warning for each variable with one of our prefixes that no setting reads."""
     known = known_names(root)
-    ours = (name for name in environ if name.startswith(OUR_PREFIXES))
+    prefixes = (*OUR_PREFIXES, *{f"{provider}_" for provider, _ in _groups(root, "") if provider})
+    ours = (name for name in environ if name.startswith(prefixes))
     strangers = sorted(name for name in ours if name not in known and not PAYER_ID.fullmatch(name))
     return [f"{name}: is not a setting and is ignored{did_you_mean(name, known)}" for name in strangers]
 

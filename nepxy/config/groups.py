@@ -176,6 +176,10 @@ class EngineSettings(Group):
         1.0, "NEPXY_SWEEP_INTERVAL_S", gt=0, le=300,
         description="How many seconds pass between two looks for payouts that are due.",
     )  # fmt: skip
+    balance_check_s: float = setting(
+        60.0, "NEPXY_BALANCE_CHECK_S", ge=1, le=86_400,
+        description="How many seconds pass between two looks at the balance of a provider that ran short of money.",
+    )  # fmt: skip
     recovery_batch: int = setting(
         500, "NEPXY_RECOVERY_BATCH", ge=1, le=100_000,
         description="How many payouts one sweep takes up; bounds the burst after a restart.",

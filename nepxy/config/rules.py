@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from nepxy.config.catalogue import did_you_mean
 from nepxy.config.fields import names_of
 from nepxy.config.groups import Environment, Mode, RetrySettings
 from nepxy.config.providers import ProviderSettings, WalletSettings
+from nepxy.config.reach import MTN_ENVIRONMENTS
 
 if TYPE_CHECKING:
     from nepxy.config.settings import Settings
@@ -52,6 +54,12 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield "THUNES_ALLOW_UNSIGNED_WEBHOOKS: is never honoured in production; unset it"
     if settings.mode is Mode.REAL and thunes.use_simulation and "use_simulation" in thunes.model_fields_set:
         yield "THUNES_USE_SIMULATION: is never honoured in real mode; unset it"
+    target_env = settings.momo.target_env
+    if target_env not in ("sandbox", *MTN_ENVIRONMENTS):
+        yield (
+            f"{settings.momo.variable('target_env')}: {target_env!r} is no environment that is known, so nobody knows "
+            f"its country{did_you_mean(target_env, MTN_ENVIRONMENTS)}"
+        )
     for provider in settings.providers.values():
         if _settles_by_webhook_only(provider):
             variable = provider.variable("status_url_template")
@@ -90,7 +98,8 @@ def _provider_problems(
     settings: Settings, provider: ProviderSettings, refused: Collection[str]
 ) -> Iterator[str]:
     production = settings.env is Environment.PROD
-    secret = () if provider.webhook_secret else (provider.variable("webhook_secret"),)
+    needless = provider.webhook_secret or not provider.signs_webhooks
+    secret = () if needless else (provider.variable("webhook_secret"),)
     missing = [name for name in (*provider.ready_problems, *secret) if name not in refused]
     if missing and (production or settings.strict_startup):
         yield (
@@ -108,5 +117,6 @@ def _settles_by_webhook_only(provider: ProviderSettings) -> bool:
         isinstance(provider, WalletSettings)
         and provider.enabled
         and not provider.ready_problems
+        and provider.profile == "generic"
         and not provider.status_url_template
     )

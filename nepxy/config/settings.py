@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from copy import deepcopy
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from nepxy.config import rules
@@ -34,6 +35,7 @@ from nepxy.config.groups import (
     RetrySettings,
     lower,
 )
+from nepxy.config.plugins import extended, provider_classes
 from nepxy.config.providers import (
     PROVIDER_ALIASES,
     PROVIDER_CLASSES,
@@ -43,6 +45,7 @@ from nepxy.config.providers import (
     ThunesSettings,
     TmoneySettings,
 )
+from nepxy.config.routing_rules import RoutingRules, read_routing
 from nepxy.errors import ConfigError
 
 _MOMO_SANDBOX_URL = "https://sandbox.momodeveloper.mtn.com"
@@ -68,14 +71,6 @@ def _provider_list(value: object) -> object:
     return tuple(dict.fromkeys(PROVIDER_ALIASES.get(name, name) for name in names))
 
 
-def _known_providers(names: tuple[str, ...]) -> tuple[str, ...]:
-    known = (*PROVIDER_CLASSES, *PROVIDER_ALIASES)
-    wrong = [f"{name!r}{did_you_mean(name, known)}" for name in names if name not in PROVIDER_CLASSES]
-    if wrong:
-        raise ValueError(f"names no provider: {', '.join(wrong)}; set some of {','.join(PROVIDER_CLASSES)}")
-    return names
-
-
 class Settings(BaseSettings):
     """Every setting, in groups by concern."""
 
@@ -96,15 +91,19 @@ class Settings(BaseSettings):
     mode: Annotated[Mode, BeforeValidator(lower)] = setting(
         Mode.SANDBOX, "MM_MODE", description="Picks the providers' SANDBOX or REAL variables."
     )
-    enabled_providers: Annotated[
-        tuple[str, ...], BeforeValidator(_provider_list), AfterValidator(_known_providers)
-    ] = setting(
+    # One from another package is on the list only by its name: installing a package opens no way for money.
+    enabled_providers: Annotated[tuple[str, ...], BeforeValidator(_provider_list)] = setting(
         tuple(PROVIDER_CLASSES), "MM_ENABLED_PROVIDERS",
         description="Providers that take new payouts, comma-separated; MTN_MOMO is MOMO.",
     )  # fmt: skip
     strict_startup: bool = setting(
         False, "MM_STRICT_STARTUP_VALIDATION",
         description="Refuse the start outside production, too, when a provider's credentials are missing.",
+    )  # fmt: skip
+
+    routing_file: str = setting(
+        "", "NEPXY_ROUTING_FILE", default_text="none: a number's own network decides",
+        description="A TOML file of rules by which payouts without a provider are given to one; see docs/routing.md.",
     )  # fmt: skip
 
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
@@ -120,8 +119,23 @@ class Settings(BaseSettings):
     momo: MomoSettings = Field(default_factory=MomoSettings)
     thunes: ThunesSettings = Field(default_factory=ThunesSettings)
 
+    routing: RoutingRules = RoutingRules()
+    """What `routing_file` says."""
     warnings: tuple[str, ...] = ()
     """What deserves a second look, one line each; the composition root logs them."""
+
+    @field_validator("enabled_providers")
+    @classmethod
+    def _are_installed(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        installed = [group.name for _, group in _provider_groups(cls)]
+        wrong = [
+            f"{name!r}{did_you_mean(name, (*installed, *PROVIDER_ALIASES))}"
+            for name in names
+            if name not in installed
+        ]
+        if wrong:
+            raise ValueError(f"names no provider: {', '.join(wrong)}; set some of {','.join(installed)}")
+        return names
 
     @classmethod
     def settings_customise_sources(
@@ -146,26 +160,38 @@ class Settings(BaseSettings):
             ConfigError: lists every problem there is, one line each: `NAME: what is wrong; what to do`.
         """
         given = process_environ() if environ is None else environ
-        reading = read(cls, given, mode=_mode_of(given))
+        model = cls._with_plugins()
+        reading = read(model, given, mode=_mode_of(given))
         refused: Mapping[tuple[str, ...], str] = {}
         try:
-            settings = cls(**_completed(reading.tree))
+            settings = model(**_completed(model, reading.tree))
         except ValidationError as invalid:
-            refused = complaints(cls, invalid, reading.origin)
-            settings = cls(**_completed(_without(reading.tree, refused)))
+            refused = complaints(model, invalid, reading.origin)
+            settings = model(**_completed(model, _without(reading.tree, refused)))
         # A variable that all providers share is refused once for each of them.
         lines = list(dict.fromkeys([*reading.problems, *refused.values()]))
         mentioned = {line.partition(":")[0].removesuffix("_FILE") for line in lines}
-        problems = [*lines, *rules.problems(settings, mentioned)]
+        routing, wrong_rules = read_routing(settings.routing_file, settings.providers)
+        problems = [*lines, *rules.problems(settings, mentioned), *wrong_rules]
         if problems:
             raise ConfigError(problems)
-        warnings = (*unknown_names(cls, given), *rules.warnings(settings))
-        return settings.model_copy(update={"warnings": warnings, "thunes": _tamed(settings)})
+        warnings = (*unknown_names(model, given), *rules.warnings(settings))
+        return settings.model_copy(
+            update={"warnings": warnings, "thunes": _tamed(settings), "routing": routing}
+        )
 
     @property
     def providers(self) -> Mapping[str, ProviderSettings]:
-        """All four, enabled or not (in-flight payouts of a disabled one are still followed), by canonical name."""
-        return MappingProxyType({one.name: one for one in (self.tmoney, self.flooz, self.momo, self.thunes)})
+        """All that are installed, enabled or not (payouts in flight of a disabled one are still followed), by name."""
+        groups = _provider_groups(type(self))
+        return MappingProxyType({group.name: getattr(self, field) for field, group in groups})
+
+    @classmethod
+    def _with_plugins(cls) -> type[Self]:
+        """This model, with the settings of providers that other packages bring."""
+        classes = provider_classes(reserved=cls.model_fields)
+        others = tuple(one for name, one in classes.items() if name.lower() not in cls.model_fields)
+        return cast("type[Self]", extended(cls, others)) if others else cls
 
     def with_dev_secrets(self) -> Self:
         """In development, the same with a kept JWT secret where none is set; elsewhere unchanged.
@@ -184,28 +210,33 @@ def settings_fields() -> list[SettingDoc]:
     return docs_of(Settings)
 
 
-def _completed(read_tree: Mapping[str, Any]) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _provider_groups(model: type[BaseModel]) -> tuple[tuple[str, type[ProviderSettings]], ...]:
+    groups = nested_groups(model)
+    return tuple((name, group) for name, group in groups if issubclass(group, ProviderSettings))
+
+
+def _completed(model: type[Settings], read_tree: Mapping[str, Any]) -> dict[str, Any]:
     """What was read, with the defaults and facts that depend on the environment, the mode and the list."""
     tree = deepcopy(dict(read_tree))
-    top = _top(tree)
+    top = _top(model, tree)
     if top.env is not Environment.DEV:
         tree["http"].setdefault("host", "0.0.0.0")  # noqa: S104 - a container is reached from outside only so
     if top.mode is Mode.SANDBOX:
         tree["momo"].setdefault("base_url", _MOMO_SANDBOX_URL)
-    for name, group in nested_groups(Settings):
-        if issubclass(group, ProviderSettings):
-            tree[name] |= {"mode": top.mode, "listed": group.name in top.enabled_providers}
+    for name, group in _provider_groups(model):
+        tree[name] |= {"mode": top.mode, "listed": group.name in top.enabled_providers}
     return tree
 
 
-def _top(tree: Mapping[str, Any]) -> Settings:
+def _top(model: type[Settings], tree: Mapping[str, Any]) -> Settings:
     """The fields that are in no group; a wrong one is left out here and refused with the rest."""
     scalars = {name: value for name, value in tree.items() if not isinstance(value, dict)}
     try:
-        return Settings(**scalars)
+        return model(**scalars)
     except ValidationError as invalid:
         wrong = {error["loc"][0] for error in invalid.errors()}
-        return Settings(**{name: value for name, value in scalars.items() if name not in wrong})
+        return model(**{name: value for name, value in scalars.items() if name not in wrong})
 
 
 def _without(tree: Mapping[str, Any], paths: Collection[tuple[str, ...]]) -> dict[str, Any]:

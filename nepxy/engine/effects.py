@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from nepxy.engine.events import Event, Work
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SubmissionRef
 
 
@@ -55,6 +56,8 @@ class PauseProvider:
     """The provider refuses until an operator acts: no more submits to it until then."""
 
     reason: str
+    shortfall: Shortfall | None = None
+    """What is missing is money of ours: where the provider can be asked for it, the pause ends by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

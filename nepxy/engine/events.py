@@ -50,6 +50,18 @@ class IntentRefused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepReached:
+    """A submit of several writes has come so far, and asks whether it may make the next one (money rule 2)."""
+
+    reference: SubmissionRef
+    attempt: int
+    step: str
+    """The adapter's own code, as `CREATED`, `CONFIRMING`."""
+    provider_ref: ProviderRef | None = None
+    """What the provider calls it, once it does. It does not mean that it was taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SubmitAnswered:
     """A submit call ended, one way or another."""
 
@@ -98,6 +110,7 @@ Event = (
     DueReached
     | SlotGranted
     | IntentRefused
+    | StepReached
     | SubmitAnswered
     | StatusReported
     | ProviderRefRefused

@@ -26,6 +26,8 @@ class ProviderNow:
     """None: no account of it is configured here."""
     paused_reason: str | None = None
     """Why submits to it are paused; None: they are not."""
+    resumes_with_balance: bool = False
+    """Paused for want of money of ours, and resumed by the engine once it is there."""
 
 
 NOTHING_KNOWN: Final = ProviderNow(capabilities=Capabilities())
@@ -95,11 +97,15 @@ REVIEW: Final[Mapping[str, str]] = {
     "FAILURE_BESIDE_UNRESOLVED": "{provider} refused a repeated attempt while an earlier one is unresolved.",
     "CRASHED_TOO_OFTEN": "Handling it failed again and again on our side, so the engine leaves it alone.",
     "ABSENT_UNPROVEN": "{provider} does not know our reference, which proves nothing by itself.",
+    "UNFINISHED": "{provider} has it begun and waits for our last step, which may still be on its way.",
     "TAKEN_THEN_ABSENT": "{provider} had taken it, and goes on saying that it does not know it.",
     "OVERDUE": "{provider} took it, and had not settled it when it expired.",
     "PROVIDER_REF_TAKEN": "{provider} calls it by a reference that another payout has, so one of the two is mistaken.",
     "REVERSED": "{provider} says that it paid it and took the money back.",
 }
+
+STEP: Final = "STEP_"
+"""How a reason in SENT begins that names the step which a submit of several writes has come to."""
 
 FAILED: Final[Mapping[str, str]] = {
     "EXPIRED": "It expired{settled} before {provider} took it, so no money moved; nothing more happens.",
@@ -118,6 +124,11 @@ class _Words:
         return self._said(PENDING, "It waits to be sent to {provider} ({reason}).")
 
     def sent(self) -> str:
+        if self.payout.status_reason.startswith(STEP):
+            return self._said(
+                {},
+                "It is being sent to {provider} in several steps ({reason}), and the answer has not come yet.",
+            )
         return self._said(SENT, "It is with {provider} ({reason}).")
 
     def review(self) -> str:
@@ -148,7 +159,10 @@ class _Words:
         if provider.paused_reason is not None:
             cause = _safe(provider.paused_reason)
             why = f" ({cause})" if cause else ""
-            return f"{payout.provider} is paused{why}: it is sent once an operator resumes it; {limit}."
+            balance = "the balance there is back, or " if provider.resumes_with_balance else ""
+            return (
+                f"{payout.provider} is paused{why}: it is sent once {balance}an operator resumes it; {limit}."
+            )
         if payout.attempt_count > 0 and payout.next_retry_at is not None and payout.next_retry_at > self.now:
             return f"It is sent again by itself {self._at(payout.next_retry_at)}; {limit}."
         return f"It is sent as soon as {payout.provider} has a place for it; {limit}."

@@ -53,6 +53,17 @@ NO_TERMS = ReportedTerms()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shortfall:
+    """What our account at a provider would have to hold, and does not: minor units of the account's own currency.
+
+    An adapter that does not know better gives the payout's own amount and currency.
+    """
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a submit told us, with the words that prove it."""
 
@@ -67,6 +78,8 @@ class Outcome:
     """For REJECTED: the provider closed this reference, yet a new attempt may succeed."""
     reference_was_used: bool = False
     """For UNKNOWN: the provider says that our reference is a repeated one."""
+    shortfall: Shortfall | None = None
+    """For BLOCKED: what is missing is money of ours. With the capability `balance`, the pause ends by itself."""
     terms: ReportedTerms = NO_TERMS
     call: str = ""
     """Which call it was, as `METHOD path`; no host secrets, no numbers."""
@@ -83,6 +96,10 @@ class Finding(StrEnum):
     UNPAID = "UNPAID"
     """Proven failure under this reference."""
     IN_FLIGHT = "IN_FLIGHT"
+    UNFINISHED = "UNFINISHED"
+    """It has what an earlier step of a submit left, and moves no money until we finish it: not IN_FLIGHT, which
+    would mean that the provider goes on by itself. A submit under the same reference finishes it; like ABSENT it
+    proves nothing by itself, because our last step may still be on its way."""
     ABSENT = "ABSENT"
     """The provider answers that it knows no such reference. Never proof by itself."""
     REVERSED = "REVERSED"
@@ -102,6 +119,11 @@ class StatusReport:
     retry_after_s: float | None = None
     retry_with_new_reference: bool = False
     """For UNPAID: a new attempt may succeed."""
+    blocks_provider: bool = False
+    """For UNPAID: for want of something on our side (balance, a limit, a permission) the next payouts would end so,
+    too. Submits are paused until an operator acts. With `retry_with_new_reference`, no try is used up."""
+    shortfall: Shortfall | None = None
+    """With `blocks_provider`: what is missing is money of ours, as in `Outcome.shortfall`."""
     provider_failed: bool = False
     """For NO_ANSWER: there was none, or a 5xx, as opposed to one that we have no use for; the breaker counts it."""
     terms: ReportedTerms = NO_TERMS

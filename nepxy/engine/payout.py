@@ -31,7 +31,7 @@ class Status(StrEnum):
     PENDING = "PENDING"
     """Not at the provider: no attempt of it is unresolved."""
     SENT = "SENT"
-    """At the provider, or maybe at the provider (`provider_ref` empty: "we may have sent this")."""
+    """At the provider, or maybe at the provider (`taken_at` empty: "we may have sent this")."""
     CONFIRMED = "CONFIRMED"
     """Final: the provider paid."""
     FAILED = "FAILED"
@@ -53,7 +53,7 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
     Status.PENDING: frozenset({Status.PENDING, Status.SENT, Status.CANCELLED, Status.FAILED, Status.REVIEW}),
     Status.SENT: frozenset({Status.SENT, Status.CONFIRMED, Status.FAILED, Status.REVIEW, Status.PENDING}),
     Status.REVIEW: frozenset({Status.REVIEW, Status.CONFIRMED, Status.FAILED}),
-    Status.CONFIRMED: frozenset(),
+    Status.CONFIRMED: frozenset({Status.CONFIRMED}),
     Status.FAILED: frozenset(),
     Status.CANCELLED: frozenset(),
 }
@@ -84,10 +84,12 @@ class Payout:
     generation: int = 0
     """Raised only after a proven failure; part of what `submission_ref` is derived from."""
     provider_ref: ProviderRef | None = None
+    """Known does not mean taken: a step of a submit that takes several writes may have told it."""
     attempt_count: int = 0
     """Intents committed so far, from 1; polls are not attempts."""
     unreached_count: int = 0
-    """Attempts that never were processed by the provider (not sent, blocked, throttled): they use up no try."""
+    """Attempts that were not processed (not sent, blocked, throttled), or ended for want of something on our side:
+    they use up no try."""
     last_attempt_at: datetime | None = None
     next_retry_at: datetime | None
     """The latest time at which the engine looks at this payout again by itself; None once final."""
@@ -126,7 +128,7 @@ class Payout:
     @property
     def is_taken(self) -> bool:
         """Whether the provider is known to have the current reference: then it is never sent again."""
-        return self.taken_at is not None or self.provider_ref is not None
+        return self.taken_at is not None
 
     @property
     def is_unresolved(self) -> bool:

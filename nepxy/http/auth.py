@@ -13,7 +13,9 @@ import structlog
 from aiohttp import web
 
 from nepxy.config.groups import AuthSettings
+from nepxy.config.secret import Secret
 from nepxy.errors import ClientDisabled, ScopeMissing, TokenMissing
+from nepxy.http.secrets import LiveSecrets
 from nepxy.http.tokens import Claims, verify_token
 from nepxy.storage.database import Reader
 from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find_operator
@@ -46,9 +48,17 @@ class Caller:
 class Gatekeeper:
     """Checks the token of a request, and remembers for a moment who its owner is."""
 
-    def __init__(self, *, settings: AuthSettings, reader: Reader, clock: Callable[[], datetime]) -> None:
-        """Verify by these secrets, look owners up through `reader`."""
+    def __init__(
+        self,
+        *,
+        settings: AuthSettings,
+        secrets: LiveSecrets | None = None,
+        reader: Reader,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Verify by these secrets (without `secrets`: by those of the settings, for good); ask `reader` for owners."""
         self._settings = settings
+        self._secrets = secrets
         self._reader = reader
         self._clock = clock
         self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
@@ -87,13 +97,18 @@ class Gatekeeper:
             raise ClientDisabled
         return operator
 
+    def _keys(self) -> tuple[Secret, Secret]:
+        if self._secrets is not None:
+            return self._secrets.jwt
+        return self._settings.jwt_secret, self._settings.jwt_secret_previous
+
     def _claims(self, request: web.Request) -> Claims:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenMissing
         claims = verify_token(
             token.strip(),
-            secrets=(self._settings.jwt_secret, self._settings.jwt_secret_previous),
+            secrets=self._keys(),
             now=self._clock(),
             leeway_s=self._settings.clock_skew_s,
         )

@@ -13,6 +13,9 @@ UNMATCHED: Final = "unmatched"
 STATUSES: Final = (200, 202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503)
 """Statuses that exist as series from the start, for each route."""
 
+SIGNATURE_SECRETS: Final = ("current", "previous", "none")
+"""`none`: a signature that neither made."""
+
 PAYOUTS_ROUTE: Final = "/v1/payouts"
 BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -52,6 +55,18 @@ class HttpMetrics:
             ("provider",),
             registry=registry,
         )
+        self.webhook_signatures = Counter(
+            "nepxy_webhook_signatures_total",
+            "Signed webhooks, by the secret that verified them.",
+            ("provider", "secret"),
+            registry=registry,
+        )
+        self.webhook_replays = Counter(
+            "nepxy_webhook_replays_total",
+            "Signed webhooks whose very body was applied before.",
+            ("provider",),
+            registry=registry,
+        )
         self.replays = Counter(
             "idempotency_replays_total",
             "Requests answered from an idempotency record.",
@@ -65,6 +80,9 @@ class HttpMetrics:
                 self.requests.labels(route, str(status))
         for provider in providers:
             self.webhooks_unstored.labels(provider)
+            self.webhook_replays.labels(provider)
+            for secret in SIGNATURE_SECRETS:
+                self.webhook_signatures.labels(provider, secret)
             for valid, applied in ((True, True), (True, False), (False, False)):
                 self.webhooks.labels(provider, label(valid), label(applied))
 

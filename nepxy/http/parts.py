@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,6 +12,7 @@ import structlog
 from aiohttp import web
 
 from nepxy.actors.messages import DescribeEngine, EngineView
+from nepxy.engine.routing import Candidate, Standing
 from nepxy.engine.runtime import ask
 from nepxy.http.asking import Engine
 from nepxy.http.auth import Gatekeeper
@@ -18,6 +20,7 @@ from nepxy.http.checks import SharedCheck
 from nepxy.http.cursors import Cursors
 from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
+from nepxy.http.secrets import LiveSecrets
 
 DATABASE_WAIT_S: Final = 0.8
 """Health answers within a second, whatever the database does."""
@@ -37,6 +40,10 @@ class Parts:
     gatekeeper: Gatekeeper
     cursors: Cursors
     metrics: HttpMetrics
+    secrets: LiveSecrets
+    """`reread()` takes the files' current ones: for SIGHUP."""
+    candidates: Mapping[str, Candidate]
+    """The providers as routing sees them, but for their pauses."""
     database_up: SharedCheck[bool]
     engine_view: SharedCheck[EngineView]
     migrations_pending: SharedCheck[tuple[str, ...]]
@@ -65,12 +72,15 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         return await front.migrations_pending()
 
     auth = front.settings.auth
+    secrets = LiveSecrets(front.settings)
     return Parts(
         front=front,
         engine=Engine(front.supervisor, timeout_s=front.settings.http.ask_timeout_s),
-        gatekeeper=Gatekeeper(settings=auth, reader=front.reader, clock=front.clock),
+        gatekeeper=Gatekeeper(settings=auth, secrets=secrets, reader=front.reader, clock=front.clock),
         cursors=Cursors((auth.jwt_secret_previous, auth.jwt_secret)),
         metrics=metrics,
+        secrets=secrets,
+        candidates=_candidates(front),
         database_up=SharedCheck("database", database_up, wait_s=DATABASE_WAIT_S, fresh_s=FRESH_S),
         engine_view=SharedCheck("engine", engine_view, wait_s=ENGINE_WAIT_S, fresh_s=FRESH_S),
         migrations_pending=SharedCheck(
@@ -92,6 +102,21 @@ def request_id_of(request: web.Request) -> str:
 def note(**fields: object) -> None:
     """Bind fields to this request's log lines."""
     structlog.contextvars.bind_contextvars(**fields)
+
+
+def _candidates(front: FrontEnd) -> Mapping[str, Candidate]:
+    """Who takes new payouts. Without an adapter nothing could ever be sent."""
+
+    def standing(name: str, enabled: bool) -> Standing:
+        if not enabled:
+            return Standing.DISABLED
+        return Standing.OPEN if name in front.adapters else Standing.NOT_READY
+
+    providers = front.settings.providers
+    return {
+        name: Candidate(reach=one.reach, standing=standing(name, one.enabled))
+        for name, one in providers.items()
+    }
 
 
 def _select_one(database: peewee.Database) -> bool:

@@ -1,17 +1,17 @@
-"""The generic JSON profile of a wallet (profile A of the provider page, 5.1 [N]): TMONEY's, and later FLOOZ's.
+"""The generic JSON profile of a wallet (profile A of the provider page, 5.1 [N]), for TMONEY and FLOOZ.
 
 Neither operator publishes its API, so the safe reading holds wherever the page says unknown [U]: a repeated
-reference may pay again, so nothing is ever resent by itself; a look-up by our own reference counts only where
-it finds something. `external_id` carries our submission reference; `amount_cents` carries our integer as it is.
+reference may pay again, so nothing is ever resent by itself unless the operator's paper says otherwise and it was
+set so (5.6); a look-up by our own reference counts only where it finds something and names it; a refusal counts
+only as JSON. `external_id` carries our submission reference; `amount_cents` carries our integer as it is [N].
+402 is the sandbox's word for want of money and no contract's: only with its own code is it more than unknown.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import quote, urlsplit
 
 import orjson
@@ -24,6 +24,20 @@ from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, ReportedTerms,
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.errors import WebhookRefused
 from nepxy.providers.contract import Notice, SendGuard
+from nepxy.providers.wallet_fields import (
+    INSUFFICIENT_FLOAT,
+    WORD_BYTES_MAX,
+    Heard,
+    as_code,
+    fingerprint,
+    first_text,
+    msisdn,
+    readable,
+    reported_number,
+    shortfall_of,
+    unwrapped,
+    whole_amount,
+)
 from nepxy.providers.wire import (
     Answered,
     ProviderHttp,
@@ -31,13 +45,6 @@ from nepxy.providers.wire import (
     failed_submit,
     unmapped_read,
     unmapped_submit,
-)
-
-CAPABILITIES: Final = Capabilities(
-    repeated_reference=RepeatedReference.UNKNOWN,
-    lookup_by_reference=True,
-    status_by_provider_ref=True,
-    webhooks=WebhookTrust.SIGNED,
 )
 
 SUBMIT_REF_KEYS: Final = ("provider_ref", "provider_tx_id", "id", "reference")
@@ -54,11 +61,6 @@ OUR_REF_KEYS: Final = (
 STATUS_KEYS: Final = ("status", "state")
 PROBLEM_KEYS: Final = ("code", "error", "reason")
 
-REFERENCE_CHARACTERS_MAX: Final = 200
-WORD_BYTES_MAX: Final = 64
-NO_AMOUNT_OF_OURS: Final = -1
-"""Differs from every amount that we can have sent, so that a person looks."""
-
 WORDS: Final[Mapping[str, Finding]] = {
     **dict.fromkeys(("SUCCESS", "SUCCESSFUL", "CONFIRMED", "COMPLETED"), Finding.PAID),
     **dict.fromkeys(("FAILED", "REJECTED", "CANCELLED", "CANCELED"), Finding.UNPAID),
@@ -73,13 +75,23 @@ class GenericJsonWallet:
     name: str
     settings: WalletSettings
     http: ProviderHttp
-    capabilities: Capabilities = CAPABILITIES
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Looked up and polled by one template, if there is one; its webhooks are signed."""
+        can_be_asked = bool(self.settings.status_url_template)
+        return Capabilities(
+            repeated_reference=RepeatedReference(self.settings.duplicate_reference),
+            lookup_by_reference=can_be_asked,
+            status_by_provider_ref=can_be_asked,
+            webhooks=WebhookTrust.SIGNED,
+        )
 
     @property
     def account(self) -> str:
         """Mode, profile, host and path, and a fingerprint of the key; the key cannot be had back from it."""
         url = urlsplit(self.settings.cashout_url)
-        key = hashlib.sha256(self.settings.api_key.get_secret_value().encode()).hexdigest()[:12]
+        key = fingerprint(self.settings.api_key.get_secret_value())
         return f"{self.settings.mode} generic-json {url.scheme}://{url.netloc}{url.path} key:{key}"
 
     async def submit(self, payout: Payout, guard: SendGuard) -> Outcome:
@@ -89,7 +101,7 @@ class GenericJsonWallet:
                 "external_id": payout.submission_ref,
                 "amount_cents": payout.amount,
                 "currency": payout.currency,
-                "msisdn": payout.phone_e164,
+                "msisdn": msisdn(payout, self.settings.msisdn_form_or("e164")),
             }
         )
         url = self.settings.cashout_url
@@ -103,12 +115,12 @@ class GenericJsonWallet:
         )
         if not isinstance(result, Answered):
             return failed_submit(result, call, self.settings.api_key)
-        return _read_submit(result, payout, call, self.settings.api_key)
+        return _read_submit(Heard(result, call, (self.settings.api_key,)), payout, self.capabilities)
 
     async def look_up(self, payout: Payout) -> StatusReport:
         """GET the status by our own reference: only a positive answer that echoes it says anything."""
         report, document = await self._status(payout.submission_ref)
-        echoed = document is not None and _first(document, OUR_REF_KEYS) == payout.submission_ref
+        echoed = document is not None and first_text(document, OUR_REF_KEYS) == payout.submission_ref
         if report.finding in (Finding.PAID, Finding.UNPAID, Finding.IN_FLIGHT) and not echoed:
             return StatusReport(
                 finding=Finding.NO_ANSWER,
@@ -122,7 +134,7 @@ class GenericJsonWallet:
     async def poll(self, payout: Payout) -> StatusReport:
         """GET the status by the provider's reference."""
         report, document = await self._status(str(payout.provider_ref))
-        named = None if document is None else _first(document, ("external_id",))
+        named = None if document is None else first_text(document, ("external_id",))
         if named is not None and named != payout.submission_ref:
             # Only under the name that we gave it: what the other aliases hold is not documented [U].
             return StatusReport(
@@ -142,10 +154,10 @@ class GenericJsonWallet:
         """
         inner = document.get("data")
         fields = inner if isinstance(inner, dict) else document
-        word = _first(fields, STATUS_KEYS)
+        word = first_text(fields, STATUS_KEYS)
         # Unreadable ones match nothing, and PostgreSQL would refuse them: as good as none.
-        provider_ref = _readable(_first(fields, WEBHOOK_REF_KEYS))
-        our_ref = _readable(_first(fields, OUR_REF_KEYS))
+        provider_ref = readable(first_text(fields, WEBHOOK_REF_KEYS))
+        our_ref = readable(first_text(fields, OUR_REF_KEYS))
         if word is None:
             raise WebhookRefused("MISSING_STATUS", self.name)
         if provider_ref is None and our_ref is None:
@@ -182,41 +194,42 @@ class GenericJsonWallet:
                 return {}
 
 
-def _read_submit(result: Answered, payout: Payout, call: str, key: Secret) -> Outcome:
+def _read_submit(heard: Heard, payout: Payout, capabilities: Capabilities) -> Outcome:
     """Map an answered submit. 2xx with JSON accepts, 400 and 422 with JSON refuse; the rest is no matter of ours."""
+    result, key = heard.result, heard.secrets[0]
     document = result.json_object()
-    if document is None or result.status not in (200, 201, 202, 400, 422):
-        return unmapped_submit(result, call, key)
-
-    def outcome(kind: OutcomeClass, reason: str, rule: str) -> Outcome:
-        return Outcome(
-            kind=kind,
-            reason=reason,
-            rule=rule,
-            call=call,
-            answer=result.masked(key),
-            retry_after_s=result.retry_after_s,
-        )
-
-    fields = _unwrapped(document)
-    named = _first(fields, ("external_id",))
+    if document is None or result.status not in (200, 201, 202, 400, 402, 403, 409, 422):
+        return unmapped_submit(result, heard.call, key)
+    fields = unwrapped(document)
+    named = first_text(fields, ("external_id",))
     if named is not None and named != payout.submission_ref:
         rule = "an answer that names another reference says nothing of ours"
-        return outcome(OutcomeClass.UNKNOWN, "OTHER_REFERENCE", rule)
-    if result.status in (400, 422):
-        reason = _problem(document, key, otherwise=_problem(fields, key, otherwise=f"HTTP_{result.status}"))
-        return outcome(OutcomeClass.REJECTED, reason, "400/422 with JSON is a refusal")
-    reference = _first(fields, SUBMIT_REF_KEYS)
-    if reference is not None and _readable(reference) is None:
-        return outcome(
-            OutcomeClass.UNKNOWN, "REFERENCE_UNREADABLE", "2xx with a reference that cannot be used"
-        )
-    if WORDS.get((_first(fields, STATUS_KEYS) or "").upper()) is Finding.UNPAID and reference is None:
-        return outcome(OutcomeClass.UNKNOWN, "ACCEPTED_YET_FAILED", "2xx that says failed")
-    # The profile falls back on our own reference where the provider names none.
-    return replace(
-        outcome(OutcomeClass.ACCEPTED, "ACCEPTED", "2xx with JSON is accepted"),
-        provider_ref=ProviderRef(reference or payout.submission_ref),
+        return heard.outcome(OutcomeClass.UNKNOWN, "OTHER_REFERENCE", rule)
+    reason = _problem(document, key, otherwise=_problem(fields, key, otherwise=f"HTTP_{result.status}"))
+    match result.status:
+        case 400 | 422:
+            return heard.outcome(OutcomeClass.REJECTED, reason, "400/422 with JSON is a refusal")
+        case 402 | 403 if reason == INSUFFICIENT_FLOAT:
+            rule = "402/403 INSUFFICIENT_FLOAT"
+            short = shortfall_of(payout)
+            return heard.outcome(OutcomeClass.BLOCKED, INSUFFICIENT_FLOAT, rule, shortfall=short)
+        case 409 if capabilities.resend_allowed:
+            rule = "409, from a provider that is set to refuse a repeated reference"
+            return heard.outcome(OutcomeClass.UNKNOWN, reason, rule, reference_was_used=True)
+        case 402 | 403 | 409:
+            return unmapped_submit(result, heard.call, key)
+    reference = first_text(fields, SUBMIT_REF_KEYS)
+    if reference is not None and readable(reference) is None:
+        rule = "2xx with a reference that cannot be used"
+        return heard.outcome(OutcomeClass.UNKNOWN, "REFERENCE_UNREADABLE", rule)
+    if WORDS.get((first_text(fields, STATUS_KEYS) or "").upper()) is Finding.UNPAID and reference is None:
+        return heard.outcome(OutcomeClass.UNKNOWN, "ACCEPTED_YET_FAILED", "2xx that says failed")
+    return heard.outcome(
+        OutcomeClass.ACCEPTED,
+        "ACCEPTED",
+        "2xx with JSON is accepted",
+        # The profile falls back on our own reference where the provider names none.
+        provider_ref=reference or payout.submission_ref,
         terms=_terms(fields),
     )
 
@@ -230,11 +243,11 @@ def _read_status(
             finding=Finding.ABSENT, reason="HTTP_404", call=call, answer=answer, rule="404"
         ), None
     document = result.json_object()
-    fields = {} if document is None else _unwrapped(document)
-    word = _first(fields, STATUS_KEYS)
+    fields = {} if document is None else unwrapped(document)
+    word = first_text(fields, STATUS_KEYS)
     if result.status != 200 or word is None:
         return unmapped_read(result, call, key), None
-    reference = _readable(_first(fields, SUBMIT_REF_KEYS))
+    reference = readable(first_text(fields, SUBMIT_REF_KEYS))
     return _report(fields, word, key, call=call, answer=result.masked(key), provider_ref=reference), fields
 
 
@@ -242,7 +255,7 @@ def _report(
     fields: Mapping[str, object], word: str, key: Secret, *, call: str, answer: str, provider_ref: str | None
 ) -> StatusReport:
     finding = WORDS.get(word.strip().upper(), Finding.IN_FLIGHT)
-    shown = _code(word, key)
+    shown = as_code(word, key)
     return StatusReport(
         finding=finding,
         reason=_problem(fields, key, otherwise=shown) if finding is Finding.UNPAID else shown,
@@ -255,64 +268,14 @@ def _report(
 
 
 def _terms(fields: Mapping[str, object]) -> ReportedTerms:
-    currency, msisdn = _first(fields, ("currency",)), _first(fields, ("msisdn",))
-    digits = re.sub(r"[ +().-]", "", msisdn or "")
+    currency = first_text(fields, ("currency",))
     return ReportedTerms(
-        amount=_amount(fields.get("amount_cents")),
+        amount=whole_amount(fields.get("amount_cents")),
         currency=None if currency is None else mask_text(currency, WORD_BYTES_MAX).upper(),
-        # A number that they mask cannot be compared.
-        phone_e164=f"+{digits}" if digits.isascii() and digits.isdigit() else None,
+        phone_e164=reported_number(first_text(fields, ("msisdn",))),
     )
 
 
-def _amount(value: object) -> int | None:
-    """The amount in minor units; `NO_AMOUNT_OF_OURS` for one that is reported and is no whole number."""
-    match value:
-        case None | bool() | "":
-            return None
-        case int():
-            return value
-        case float() if value.is_integer():
-            return int(value)
-        case str() if re.fullmatch(r"\s*[0-9]{1,18}\s*", value):
-            return int(value)
-        case _:
-            return NO_AMOUNT_OF_OURS
-
-
-def _unwrapped(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    inner = document.get("data")
-    return inner if isinstance(inner, dict) else document
-
-
 def _problem(fields: Mapping[str, object], key: Secret, *, otherwise: str) -> str:
-    text = _first(fields, PROBLEM_KEYS)
-    return _code(text, key) if text is not None else otherwise
-
-
-def _code(text: str, key: Secret) -> str:
-    """The provider's words as a code of one line: they may hold a number or a secret, and are stored and shown."""
-    masked = mask_text(text.strip(), WORD_BYTES_MAX, secrets=(key,))
-    return re.sub(r"[\s\x00-\x1f\x7f]+", "_", masked).upper()
-
-
-def _first(fields: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
-    """The first non-empty value among these keys, as text."""
-    for key in keys:
-        value = fields.get(key)
-        if isinstance(value, bool) or value is None:
-            continue
-        text = str(value).strip() if isinstance(value, (str, int)) else ""
-        if text:
-            return text
-    return None
-
-
-def _readable(reference: str | None) -> str | None:
-    """A reference that can be stored whole and asked for; None for any other.
-
-    Dots alone would lead to another path than the one of the status template.
-    """
-    if reference is None or len(reference) > REFERENCE_CHARACTERS_MAX or not reference.isprintable():
-        return None
-    return reference if reference.strip(".") else None
+    text = first_text(fields, PROBLEM_KEYS)
+    return as_code(text, key) if text is not None else otherwise

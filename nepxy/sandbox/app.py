@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from nepxy.sandbox import tmoney
+from nepxy.sandbox import flooz, moov_soap, paygate, qosic, thunes, tmoney
 from nepxy.sandbox.config import SandboxConfig
 from nepxy.sandbox.connection import reset
 from nepxy.sandbox.control import Control
@@ -14,7 +14,14 @@ from nepxy.sandbox.world import Provider, Stopping, World
 
 BODY_BYTES_MAX = 64 * 1024
 
-PROVIDERS: tuple[Callable[[World], Provider], ...] = (tmoney.build,)
+PROVIDERS: tuple[Callable[[World], Provider], ...] = (
+    tmoney.build,
+    flooz.build,
+    moov_soap.build,
+    paygate.build,
+    qosic.build,
+    thunes.build,
+)
 """One builder for each provider's module."""
 
 

@@ -4,6 +4,7 @@ Only values and their checks; no environment variable, file or clock is read her
 """
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -41,6 +42,8 @@ class ProviderConfig:
     duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
     status_lookup_by_our_reference: bool = False
     """Whether the status path also takes our `external_id`; the contract does not say [U]."""
+    visible_after_s: float = 0.0
+    """How long a status read does not find what has just been taken up."""
 
     def __post_init__(self) -> None:
         # A plain "rejects" from a script must not slip past comparisons by identity.
@@ -57,10 +60,88 @@ class ProviderConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ThunesConfig:
+    """Our partner account at Thunes, seen from its side (providers page 4)."""
+
+    api_key: str = field(default="sandbox-key", repr=False)
+    api_secret: str = field(default="sandbox-secret", repr=False)
+    source_currency: str = "EUR"
+    """Currency of the one balance."""
+    balance: Decimal = Decimal(1_000_000_000)
+    """What it holds at the start, in major units; confirms hold back from it."""
+    webhook_url: str | None = None
+    """Where callbacks go that name no `callback_url` of their own; None: nowhere."""
+    webhook_secret: str = field(default="", repr=False)
+    """Signs callbacks as a proxy of the client's would; empty: unsigned, as the contract has it."""
+    quotation_ttl_s: float = 86_400.0
+    visibility_lag_s: float = 0.0
+    """How long a new transaction cannot be found by its external id."""
+    amounts_as_strings: bool = True
+    """Answers carry amounts as `"50.00000000"` [I]; False: as JSON numbers."""
+    status_as_integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.api_key or not self.api_secret:
+            raise ValueError("api_key and api_secret must not be empty")
+        for name in ("quotation_ttl_s", "visibility_lag_s", "balance"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.webhook_url is not None and urlsplit(self.webhook_url).scheme not in ("http", "https"):
+            raise ValueError("webhook_url must be an absolute http or https URL, or None")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoovConfig:
+    """A merchant account at Moov Africa Benin (providers page 5.2)."""
+
+    token: str = field(default="sandbox-token", repr=False)
+    duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
+    status_lookup_by_our_reference: bool = False
+    """Whether `transid` also takes our `referenceid` [U]."""
+    merchant_msisdn: str = "2290199999999"
+    balance: int = 10**12
+    """What the merchant number holds before anything is paid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayGateConfig:
+    """An account at PayGate Global (providers page 5.3)."""
+
+    auth_token: str = field(default="sandbox-token", repr=False)
+    callback_url: str | None = None
+    duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
+    visible_after_s: float = 0.0
+    """How long a status call does not find what has just been taken up."""
+    balance: int = 10**12
+    """What each of the two floats holds before anything is paid."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QosicConfig:
+    """An account at Qosic (providers page 5.4)."""
+
+    user: str = "sandbox-user"
+    password: str = field(default="sandbox-password", repr=False)
+    client_id_tm: str = "TOGOCOM"
+    """Of Togocom, whose paths begin with `tm`."""
+    client_id_tg: str = "MOOVTG"
+    """Of Moov Togo, whose paths begin with `tg`."""
+    callback_url: str | None = None
+    duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
+    visible_after_s: float = 0.0
+    """How long a query reports as failed what has just been taken up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Everything that a sandbox needs; all of it has a default that suits a laptop."""
 
     tmoney: ProviderConfig = field(default_factory=ProviderConfig)
+    flooz: ProviderConfig = field(default_factory=ProviderConfig)
+    moov_soap: MoovConfig = field(default_factory=MoovConfig)
+    paygate: PayGateConfig = field(default_factory=PayGateConfig)
+    qosic: QosicConfig = field(default_factory=QosicConfig)
+    thunes: ThunesConfig = field(default_factory=ThunesConfig)
     settle_delay_s: float = 1.0
     """From acceptance to the final state and its webhook; magic numbers stretch it by a factor."""
     seed: int = 0

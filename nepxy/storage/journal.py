@@ -66,6 +66,7 @@ def write_batch(database: Executes, batch: Sequence[Write]) -> list[Answer]:
         _json(_move_row(n, w) for n, w in numbered if isinstance(w, MovePayout)),
         _json(_postpone_row(n, w) for n, w in numbered if isinstance(w, PostponePayout)),
         _json(_meet_row(n, w) for n, w in numbered if isinstance(w, MeetWebhook)),
+        _json(_note_row(n, w) for n, w in numbered if isinstance(w, NoteOnPayout)),
         _json(row for n, w in numbered for row in _webhook_rows(n, w)),
         _json(row for n, w in numbered for row in _discrepancy_rows(n, w)),
     ]
@@ -206,7 +207,7 @@ def _create_row(n: int, write: CreatePayout) -> dict[str, object]:
 
 
 def _move_row(n: int, write: MovePayout) -> dict[str, object]:
-    evidence, intent = write.evidence, write.intent
+    evidence, call = write.evidence, write.leads_to_a_call
     return _payout_columns(write.after) | {
         "n": n,
         "seen_version": write.before.version,
@@ -223,11 +224,12 @@ def _move_row(n: int, write: MovePayout) -> dict[str, object]:
         if write.after.generation > write.before.generation
         else None,
         "closed_provider_ref": write.before.provider_ref,
-        "is_intent": intent is not None,
-        "owner": intent.lease.owner if intent else None,
-        "epoch": intent.lease.epoch if intent else None,
-        "send_window_s": intent.send_window_s if intent else None,
-        "answer_window_s": intent.answer_window_s if intent else None,
+        "is_intent": write.intent is not None,
+        "step": write.step.name if write.step is not None else None,
+        "owner": call.lease.owner if call else None,
+        "epoch": call.lease.epoch if call else None,
+        "send_window_s": call.send_window_s if call else None,
+        "answer_window_s": call.answer_window_s if call else None,
         "doubt_changes": (write.before.in_doubt_since is None) != (write.after.in_doubt_since is None),
     }
 
@@ -252,12 +254,20 @@ def _meet_row(n: int, write: MeetWebhook) -> dict[str, object]:
     }
 
 
+def _note_row(n: int, write: NoteOnPayout) -> dict[str, object]:
+    return {"n": n, "transaction_id": write.payout.transaction_id, "version": write.payout.version}
+
+
 def _webhook_rows(n: int, write: Write) -> Iterable[dict[str, object]]:
     match write:
         case MovePayout(webhook=WebhookRow() as webhook, after=payout):
-            yield _webhook_row(webhook, "APPLIED", "", payout.transaction_id) | {"after_move": n}
+            # What is merely noted changed nothing.
+            state, reason = ("IGNORED", write.noted_as) if write.noted_as else ("APPLIED", "")
+            yield _webhook_row(webhook, state, reason, payout.transaction_id) | {"after_move": n}
         case NoteOnPayout(webhook=WebhookRow() as webhook, payout=payout):
-            yield _webhook_row(webhook, "IGNORED", write.webhook_reason, payout.transaction_id)
+            yield _webhook_row(webhook, "IGNORED", write.webhook_reason, payout.transaction_id) | {
+                "after_note": n
+            }
         case MeetWebhook(webhook=webhook):
             yield _webhook_row(webhook, "PARKED", "PAYOUT_NOT_FOUND", None) | {"unless_met": n}
         case KeepWebhook(webhook=webhook):
@@ -293,7 +303,7 @@ def _discrepancy_rows(n: int, write: Write) -> Iterable[dict[str, object]]:
         case MovePayout(discrepancy=Discrepancy() as discrepancy, after=payout, evidence=evidence):
             yield _discrepancy_row(discrepancy, payout, evidence) | {"after_move": n}
         case NoteOnPayout(discrepancy=Discrepancy() as discrepancy, payout=payout, evidence=evidence):
-            yield _discrepancy_row(discrepancy, payout, evidence)
+            yield _discrepancy_row(discrepancy, payout, evidence) | {"after_note": n}
         case _:
             return
 
@@ -339,6 +349,8 @@ def _answer(write: Write, row: tuple[Any, ...] | None) -> Answer:
             )
         case MeetWebhook():
             return Parked()
+        case NoteOnPayout() if not said.get("seen"):
+            return Stale()
         case _:
             return Noted()
 
@@ -363,7 +375,7 @@ def _created(write: CreatePayout, said: Mapping[str, Any]) -> Answer:
 
 def _moved(write: MovePayout, answer_by: object, parked: object) -> Moved:
     payout = write.after
-    if write.intent is not None and answer_by is not None:
+    if write.leads_to_a_call is not None and answer_by is not None:
         payout = replace(payout, answer_by=_time(answer_by))
     ids = tuple(str(webhook_id) for webhook_id in parked) if isinstance(parked, (list, tuple)) else ()
     return Moved(payout=payout, parked_webhooks=ids)
@@ -395,18 +407,19 @@ create_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COL
     response_status smallint, response_body text)),
 move_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
     seen_version int, from_status text, who text, why text, reference uuid, attempt int, evidence text, write_id uuid,
-    request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, owner text,
-    epoch bigint, send_window_s double precision, answer_window_s double precision, doubt_changes boolean)),
+    request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, step text,
+    owner text, epoch bigint, send_window_s double precision, answer_window_s double precision, doubt_changes boolean)),
 postpone_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int,
     next_retry_at timestamptz)),
 meet_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, webhook_id uuid, provider text, provider_ref text,
     our_ref text)),
+note_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int)),
 webhook_in AS (SELECT * FROM json_to_recordset(%s) AS t(webhook_id uuid, provider text, state text, reason text,
     signature_valid boolean, signed_with text, provider_ref text, our_ref text, external_ref text,
     status_word text, transaction_id uuid, headers text, body text, body_sha256 text, request_id text,
-    after_move int, unless_met int)),
+    after_move int, after_note int, unless_met int)),
 discrepancy_in AS (SELECT * FROM json_to_recordset(%s) AS t(transaction_id uuid, provider text, kind text,
-    detail text, evidence text, after_move int)),
+    detail text, evidence text, after_move int, after_note int)),
 
 -- A payout is born once: not where its key is known, nor where its client used the external reference before.
 created AS (
@@ -429,7 +442,7 @@ keyed AS (
     SELECT client_id, idempotency_key, transaction_id, request_hash, request_body, response_status, response_body
     FROM create_in JOIN created USING (transaction_id)),
 
--- The guarded write. An intent is checked once more here, by the database's clock (money rule 2).
+-- The guarded write. An intent, and each further step of one, is checked here by the database's clock (money rule 2).
 moved AS (
     UPDATE app.mobile_money_payouts p SET
         version = i.version, status = i.status, status_reason = i.status_reason,
@@ -439,16 +452,19 @@ moved AS (
         in_doubt_since = i.in_doubt_since, account = i.account, taken_at = i.taken_at,
         repeat_barred = i.repeat_barred, retryable = i.retryable,
         last_error = i.last_error, settled_at = i.settled_at, updated_at = clock_timestamp(),
-        answer_by = CASE WHEN i.is_intent THEN clock_timestamp() + make_interval(secs => i.answer_window_s)
-                    ELSE i.answer_by END
+        answer_by = CASE WHEN i.is_intent OR i.step IS NOT NULL
+                    THEN clock_timestamp() + make_interval(secs => i.answer_window_s) ELSE i.answer_by END
     FROM move_in i
     WHERE p.transaction_id = i.transaction_id AND p.version = i.seen_version
       AND (NOT i.is_intent OR (
           p.expires_at > clock_timestamp()
           AND (p.answer_by IS NULL OR p.answer_by <= clock_timestamp())
-          AND NOT EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused)
-          AND EXISTS (SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
-                      AND l.epoch = i.epoch AND l.lease_until > clock_timestamp())))
+          AND NOT EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused)))
+      -- After answer_by others may look it up or send it again: an attempt that is so late writes nothing more.
+      AND (i.step IS NULL OR p.answer_by > clock_timestamp())
+      AND (NOT (i.is_intent OR i.step IS NOT NULL) OR EXISTS (
+          SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
+          AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()))
     RETURNING i.n, p.answer_by),
 attempted AS (
     INSERT INTO app.payout_attempts AS a (submission_ref, transaction_id, generation, provider, account, send_by,
@@ -462,10 +478,16 @@ attempted AS (
         -- A reference belongs to one payout for good: anything else violates NOT NULL and fails the write.
         transaction_id = CASE WHEN a.transaction_id = excluded.transaction_id THEN a.transaction_id END),
 closed AS (
-    UPDATE app.payout_attempts a SET closed_reason = i.status_reason, provider_ref = i.closed_provider_ref,
-        in_doubt_since = NULL
+    UPDATE app.payout_attempts a SET closed_reason = i.status_reason,
+        provider_ref = coalesce(i.closed_provider_ref, a.provider_ref), in_doubt_since = NULL
     FROM move_in i JOIN moved USING (n)
     WHERE a.submission_ref = i.closes_ref),
+-- With the provider's reference: the payout's row forgets it where the payout waits to be sent again.
+stepped AS (
+    UPDATE app.payout_attempts a SET phase = i.step, provider_ref = coalesce(i.provider_ref, a.provider_ref),
+        send_by = clock_timestamp() + make_interval(secs => i.send_window_s), answer_by = m.answer_by
+    FROM move_in i JOIN moved m USING (n)
+    WHERE i.step IS NOT NULL AND a.submission_ref = i.submission_ref),
 doubted AS (
     UPDATE app.payout_attempts a SET in_doubt_since = i.in_doubt_since
     FROM move_in i JOIN moved USING (n)
@@ -487,7 +509,8 @@ postponed AS (
     FROM postpone_in i
     WHERE p.transaction_id = i.transaction_id AND p.version = i.version AND p.settled_at IS NULL),
 
--- Which payout a webhook speaks of: by the provider's reference, or by any reference of ours; never the client's.
+-- Which payout a webhook speaks of: by the provider's reference, or by any reference of ours, in whichever field the
+-- provider gives it back; never by the client's.
 met AS (
     SELECT DISTINCT ON (i.n) i.n, f.transaction_id, f.reference
     FROM meet_in i CROSS JOIN LATERAL (
@@ -498,11 +521,16 @@ met AS (
             WHERE a.provider = i.provider AND a.provider_ref = i.provider_ref
         UNION ALL
         SELECT a.transaction_id, a.submission_ref, 3 FROM app.payout_attempts a
-            WHERE a.provider = i.provider AND a.submission_ref = app.uuid_or_null(i.our_ref)
+            WHERE a.provider = i.provider
+              AND a.submission_ref IN (app.uuid_or_null(i.our_ref), app.uuid_or_null(i.provider_ref))
         UNION ALL
         SELECT p.transaction_id, p.submission_ref, 4 FROM app.mobile_money_payouts p
-            WHERE p.provider = i.provider AND p.transaction_id = app.uuid_or_null(i.our_ref)
+            WHERE p.provider = i.provider
+              AND p.transaction_id IN (app.uuid_or_null(i.our_ref), app.uuid_or_null(i.provider_ref))
     ) f ORDER BY i.n, f.rank),
+-- That a fact changes nothing was decided on a version, too: on another one it may change something (money rule 8).
+seen AS (
+    SELECT i.n FROM note_in i JOIN app.mobile_money_payouts p USING (transaction_id) WHERE p.version = i.version),
 hooked AS (
     INSERT INTO app.webhook_events AS w (webhook_id, provider, state, reason, signature_valid, signed_with,
         provider_ref, our_ref, external_ref, status_word, transaction_id, applied_at, headers, body, body_sha256,
@@ -512,6 +540,7 @@ hooked AS (
         body_sha256, request_id
     FROM webhook_in i
     WHERE (i.after_move IS NULL OR i.after_move IN (SELECT n FROM moved))
+      AND (i.after_note IS NULL OR i.after_note IN (SELECT n FROM seen))
       AND (i.unless_met IS NULL OR i.unless_met NOT IN (SELECT n FROM met))
     ON CONFLICT (webhook_id) DO UPDATE SET state = excluded.state, reason = excluded.reason,
         transaction_id = excluded.transaction_id, applied_at = excluded.applied_at
@@ -520,7 +549,8 @@ hooked AS (
 opened AS (
     INSERT INTO app.discrepancies AS d (transaction_id, provider, kind, detail, evidence)
     SELECT transaction_id, provider, kind, detail, evidence::jsonb FROM discrepancy_in i
-    WHERE i.after_move IS NULL OR i.after_move IN (SELECT n FROM moved)
+    WHERE (i.after_move IS NULL OR i.after_move IN (SELECT n FROM moved))
+      AND (i.after_note IS NULL OR i.after_note IN (SELECT n FROM seen))
     ON CONFLICT (transaction_id, kind) WHERE closed_at IS NULL
     DO UPDATE SET seen_count = d.seen_count + 1, last_seen_at = clock_timestamp())
 
@@ -540,10 +570,12 @@ SELECT i.n, json_build_object(
         'parked', CASE WHEN i.gains_ref AND m.n IS NOT NULL THEN (
             SELECT json_agg(w.webhook_id ORDER BY w.webhook_id) FROM app.webhook_events w
             WHERE w.state = 'PARKED' AND w.provider = p.provider AND w.provider_ref = i.provider_ref) END,
-        'denied', CASE WHEN m.n IS NULL AND i.is_intent AND p.version = i.seen_version THEN CASE
-            WHEN p.expires_at <= clock_timestamp() THEN 'EXPIRED'
-            WHEN p.answer_by > clock_timestamp() THEN 'TOO_EARLY'
-            WHEN EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
+        'denied', CASE WHEN m.n IS NULL AND (i.is_intent OR i.step IS NOT NULL) AND p.version = i.seen_version THEN CASE
+            WHEN i.is_intent AND p.expires_at <= clock_timestamp() THEN 'EXPIRED'
+            WHEN i.is_intent AND p.answer_by > clock_timestamp() THEN 'TOO_EARLY'
+            WHEN i.step IS NOT NULL AND coalesce(p.answer_by <= clock_timestamp(), true) THEN 'TOO_LATE'
+            WHEN i.is_intent AND EXISTS (
+                SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
             WHEN NOT EXISTS (SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
                 AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()) THEN 'LEASE_LOST'
             -- Neither: a writer that this statement's snapshot does not show came first. Stale.
@@ -553,6 +585,8 @@ LEFT JOIN moved m USING (n)
 LEFT JOIN app.mobile_money_payouts p USING (transaction_id)
 UNION ALL
 SELECT n, json_build_object('transaction_id', transaction_id, 'reference', reference) FROM met
+UNION ALL
+SELECT n, json_build_object('seen', true) FROM seen
 """
 
 LOCK_ROWS: Final = """

@@ -224,6 +224,9 @@ class ProviderControl(AppModel):
     paused_reason = CharField()
     paused_by = CharField()
     paused_at = DateTimeTZField(null=True)
+    shortfall_amount = BigIntegerField(null=True)
+    shortfall_currency = CharField(null=True)
+    shortfall_at = DateTimeTZField(null=True)
     updated_at = DateTimeTZField()
 
     class Meta:

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
-from nepxy.storage import controls, in_doubt, leases, payouts, webhooks
+from nepxy.storage import accounts, controls, in_doubt, leases, payouts, webhooks
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.database import Reader
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
@@ -69,9 +71,21 @@ class DatabaseStore:
         """Provider to reason, for those that are paused."""
         return await self.lease_reader.run(controls.paused_providers)
 
-    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+    async def shortfalls(self) -> Mapping[str, Shortfall]:
+        """Provider to what we would have to hold there, for those that the engine paused for want of it."""
+        return await self.lease_reader.run(controls.shortfalls)
+
+    async def set_paused(
+        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+    ) -> None:
         """Pause or resume a provider, for every node and across restarts."""
-        await self.reader.run(controls.set_paused, provider, paused=paused, reason=reason, who=who)
+        await self.reader.run(
+            controls.set_paused, provider, paused=paused, reason=reason, who=who, shortfall=shortfall
+        )
+
+    async def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
+        """How many payouts of these shards are in flight through which account."""
+        return await self.reader.run(accounts.accounts_in_flight, shards=shards)
 
     async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
         """What is in doubt and in review on these shards, by provider."""

@@ -35,10 +35,12 @@ FROM app.webhook_events w CROSS JOIN LATERAL (
         WHERE a.provider = w.provider AND a.provider_ref = w.provider_ref
     UNION ALL
     SELECT a.transaction_id, a.submission_ref, 3 FROM app.payout_attempts a
-        WHERE a.provider = w.provider AND a.submission_ref = app.uuid_or_null(w.our_ref)
+        WHERE a.provider = w.provider
+          AND a.submission_ref IN (app.uuid_or_null(w.our_ref), app.uuid_or_null(w.provider_ref))
     UNION ALL
     SELECT p.transaction_id, p.submission_ref, 4 FROM app.mobile_money_payouts p
-        WHERE p.provider = w.provider AND p.transaction_id = app.uuid_or_null(w.our_ref)
+        WHERE p.provider = w.provider
+          AND p.transaction_id IN (app.uuid_or_null(w.our_ref), app.uuid_or_null(w.provider_ref))
 ) f
 WHERE w.state = 'PARKED'"""
 

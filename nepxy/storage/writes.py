@@ -77,6 +77,7 @@ class MovePayout:
     webhook: WebhookRow | None = None
     """The webhook that caused it: stored, or marked as applied, in the same transaction."""
     intent: Intent | None = None
+    step: Step | None = None
     noted_as: str | None = None
     """The code of a fact that is kept in the history and changes neither state nor reason; None: it is no note."""
 
@@ -90,6 +91,11 @@ class MovePayout:
         """Whether this write makes a provider reference known: a parked webhook may be waiting for it."""
         return self.after.provider_ref is not None and self.before.provider_ref is None
 
+    @property
+    def leads_to_a_call(self) -> Intent | None:
+        """What the database checks before the provider may be written to; None: nothing follows that it could stop."""
+        return self.intent or self.step
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
@@ -101,8 +107,17 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step(Intent):
+    """That an attempt under way goes on to its next write: the database checks the lease and `answer_by`, moves
+    `send_by` and `answer_by` on by its own clock, and keeps the phase with the attempt."""
+
+    name: str
+    """The adapter's code of the step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NoteOnPayout:
-    """No transition, yet something to keep: a webhook that changed nothing, or a discrepancy."""
+    """No transition, yet something to keep: a webhook that changed nothing, a discrepancy. Guarded by the version."""
 
     payout: Payout
     evidence: Evidence | None
@@ -184,10 +199,10 @@ class Stale:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntentDenied:
-    """The row is as seen, yet the database does not let the attempt begin."""
+    """The row is as seen, yet the database does not let the attempt begin, or go on to its next step."""
 
     reason: str
-    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`."""
+    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`; of a step: `LEASE_LOST` or `TOO_LATE`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

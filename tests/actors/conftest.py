@@ -9,6 +9,15 @@ import pytest
 import structlog
 from structlog.testing import LogCapture
 
+from tests.actors.support import OPEN_WORLDS
+
+
+@pytest.fixture(autouse=True)
+def _worlds() -> Iterator[None]:
+    yield
+    while OPEN_WORLDS:
+        OPEN_WORLDS.pop().close()
+
 
 @pytest.fixture(autouse=True)
 def logged() -> Iterator[LogCapture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,9 +15,11 @@ from nepxy.actors.context import EngineParts, Ownership
 from nepxy.actors.messages import SlotFreed, SlotOffered, SlotRefused, SlotResult, WantSlot
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.engine.events import Work
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, TransactionId, shard_of
 from nepxy.engine.runtime import LoopActor, Runtime
 from nepxy.errors import DatabaseUnavailable
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -33,6 +36,7 @@ class FakeStore:
     is_up: bool = True
     rows: dict[TransactionId, Payout] = field(default_factory=dict)
     paused: dict[str, str] = field(default_factory=dict)
+    short: dict[str, Shortfall] = field(default_factory=dict)
     pause_log: list[tuple[str, bool, str]] = field(default_factory=list)
     doubt: list[DoubtFigures] = field(default_factory=list)
     held: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(SHARDS), 1))
@@ -93,13 +97,36 @@ class FakeStore:
         await self._reach()
         return dict(self.paused)
 
-    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+    async def shortfalls(self) -> Mapping[str, Shortfall]:
         await self._reach()
+        return dict(self.short)
+
+    async def set_paused(
+        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+    ) -> None:
+        await self._reach()
+        if not paused and shortfall is not None and self.short.get(provider) != shortfall:
+            return
         self.pause_log.append((provider, paused, who))
+        self.short.pop(provider, None)
         if paused:
             self.paused[provider] = reason
+            if shortfall is not None:
+                self.short[provider] = shortfall
         else:
             self.paused.pop(provider, None)
+
+    async def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
+        await self._reach()
+        counts = Counter(
+            (payout.provider, payout.account)
+            for payout in self.rows.values()
+            if payout.account is not None and not payout.status.is_final
+        )
+        return [
+            AccountFigures(provider=provider, account=account, payouts_count=count)
+            for (provider, account), count in sorted(counts.items())
+        ]
 
     async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
         await self._reach()
@@ -224,8 +251,13 @@ def new_metrics() -> tuple[EngineMetrics, CollectorRegistry]:
     return EngineMetrics(registry, ["TMONEY", "FLOOZ"]), registry
 
 
+OPEN_WORLDS: list[World] = []
+"""Closed at a test's end: what still waits in one would be complained about in whichever test comes later."""
+
+
 def a_world(seed: int = 1) -> tuple[World, Node, Runtime]:
     """One process on virtual time."""
     world = World(seed)
+    OPEN_WORLDS.append(world)
     node = world.node("a")
     return world, node, Runtime(scheduler=node.scheduler)

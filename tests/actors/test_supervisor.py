@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import LogCapture
 
 from nepxy.actors import payout as payout_module
 from nepxy.actors.doubt_watcher import DoubtWatcher
@@ -24,6 +25,7 @@ from nepxy.actors.messages import (
     EngineView,
     PayoutAnswer,
     ProviderView,
+    SentElsewhere,
     WebhookAnswer,
     WebhookArrived,
 )
@@ -36,8 +38,9 @@ from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.engine.payout import SHARDS, Payout, ProviderRef, Status, TransactionId
 from nepxy.engine.retry import RetryPolicy
 from nepxy.engine.runtime import LoopActor
-from nepxy.errors import Draining, NodeStandby
+from nepxy.errors import DatabaseUnavailable, Draining, NodeStandby
 from nepxy.providers.contract import Notice
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import (
@@ -124,6 +127,7 @@ class FakeAdapter:
         self._town = town
         self.outcome = OutcomeClass.ACCEPTED
         self.submitted: list[TransactionId] = []
+        self.asked: list[TransactionId] = []
         self.call_s = 0.1
 
     async def submit(self, payout: Payout, guard: Any) -> Outcome:
@@ -137,10 +141,12 @@ class FakeAdapter:
         return Outcome(kind=self.outcome, reason="CODE", provider_ref=ref)
 
     async def look_up(self, payout: Payout) -> StatusReport:
+        self.asked.append(payout.transaction_id)
         await self._town.node.sleep(self.call_s)
         return StatusReport(finding=Finding.NO_ANSWER, reason="CODE")
 
     async def poll(self, payout: Payout) -> StatusReport:
+        self.asked.append(payout.transaction_id)
         await self._town.node.sleep(self.call_s)
         return StatusReport(finding=Finding.PAID, reason="CODE", provider_ref=payout.provider_ref)
 
@@ -162,7 +168,7 @@ class PoisonError(Exception):
 class Town:
     """One process: a real supervisor with all its actors, on a database in memory."""
 
-    def __init__(self, seed: int = 1, **parts: Any) -> None:
+    def __init__(self, seed: int = 1, *, enabled: bool = True, **parts: Any) -> None:
         self.world, self.node, self.runtime = a_world(seed)
         self.store = FakeStore(self.node)
         self.metrics, self.registry = new_metrics()
@@ -182,7 +188,8 @@ class Town:
                 name=name,
                 adapter=adapter,
                 policy=policy,
-                enabled=True,
+                enabled=enabled,
+                missing=() if enabled else (f"{name}_API_KEY",),
                 concurrency_max=4,
                 requests_per_s=0.0,
             )
@@ -283,6 +290,103 @@ def a_webhook(ref: str, *, provider: str = "TMONEY", body: str = "") -> WebhookR
         body_sha256="00",
         request_id=None,
     )
+
+
+# ---- another account, or none ----------------------------------------------------------------------
+
+
+def sent(town: Town, number: int, *, account: str, **changes: Any) -> Payout:
+    """In flight since before this process began."""
+    now = town.world.now()
+    fields: dict[str, Any] = {
+        "status": Status.SENT,
+        "account": account,
+        "next_retry_at": now,
+        "answer_by": now,
+    } | changes
+    payout = town.a_payout(number, **fields)
+    town.store.rows[payout.transaction_id] = payout
+    return payout
+
+
+def test_what_was_sent_through_another_account_is_counted_and_goes_to_review_unasked(
+    logged: LogCapture,
+) -> None:
+    town = Town()
+    elsewhere = [
+        sent(town, 1, account="account-2"),
+        sent(town, 2, account="account-2", provider_ref=ProviderRef("T-2"), taken_at=town.world.now()),
+        sent(town, 3, account="account-3", in_doubt_since=town.world.now()),
+    ]
+    here = sent(town, 4, account=ACCOUNT, provider_ref=ProviderRef("T-4"), taken_at=town.world.now())
+    settled = sent(town, 5, account="account-2")
+    town.store.rows[settled.transaction_id] = settled.moved(
+        Status.CONFIRMED, "PAID", settled_at=town.world.now(), next_retry_at=None
+    )
+    waiting = town.a_payout(6)
+    town.store.rows[waiting.transaction_id] = waiting
+    town.run(30)
+    assert town.view().sent_elsewhere == (
+        SentElsewhere(provider="TMONEY", payouts_count=3, is_configured=True),
+    )
+    assert town.sample("nepxy_payouts_sent_elsewhere", provider="TMONEY") == 3
+    (line,) = [entry for entry in logged.entries if entry["event"] == "account.changed_under_payouts"]
+    assert (line["provider"], line["payouts_count"], line["log_level"]) == ("TMONEY", 3, "error")
+    for payout in elsewhere:
+        row = town.store.rows[payout.transaction_id]
+        assert (row.status, row.status_reason) == (Status.REVIEW, "ACCOUNT_CHANGED")
+    assert town.status(here) is Status.CONFIRMED
+    # Not a word of it to the account that is configured now; what was never sent goes through that one.
+    adapter = town.adapters["TMONEY"]
+    assert adapter.asked == [here.transaction_id]
+    town.run(300)
+    assert adapter.submitted == [waiting.transaction_id]
+
+
+def test_a_count_of_accounts_that_fails_is_tried_again() -> None:
+    town = Town()
+    sent(town, 1, account="account-2")
+    real, tries = town.store.accounts_in_flight, 0
+
+    async def faint(*, shards: Sequence[int]) -> list[AccountFigures]:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            raise DatabaseUnavailable
+        return await real(shards=shards)
+
+    town.store.accounts_in_flight = faint  # type: ignore[method-assign]
+    town.run(1)
+    assert town.view().sent_elsewhere == ()
+    town.run(10)
+    assert [one.payouts_count for one in town.view().sent_elsewhere] == [1]
+
+
+def test_a_provider_that_is_taken_out_follows_what_it_has_to_its_end() -> None:
+    town = Town(enabled=False)
+    at_provider = sent(town, 1, account=ACCOUNT, provider_ref=ProviderRef("T-1"), taken_at=town.world.now())
+    accepted_before = town.a_payout(2, next_retry_at=town.world.now())
+    town.store.rows[accepted_before.transaction_id] = accepted_before
+    hooked = sent(
+        town,
+        3,
+        account=ACCOUNT,
+        provider="FLOOZ",
+        provider_ref=ProviderRef("T-3"),
+        taken_at=town.world.now(),
+        next_retry_at=town.world.now() + timedelta(hours=1),
+    )
+    town.run(5)
+    webhook = WebhookArrived(
+        webhook=a_webhook("T-3", provider="FLOOZ"),
+        report=StatusReport(finding=Finding.PAID, reason="PAID", provider_ref=ProviderRef("T-3")),
+        trusted=True,
+    )
+    town.supervisor.tell(webhook)
+    town.run(300)
+    assert [town.status(one) for one in (at_provider, accepted_before, hooked)] == [Status.CONFIRMED] * 3
+    view = town.provider()
+    assert (view.enabled, view.ready, view.missing) == (False, True, ("TMONEY_API_KEY",))
 
 
 # ---- payouts that die ------------------------------------------------------------------------------

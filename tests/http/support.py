@@ -45,6 +45,7 @@ from nepxy.storage.database import Reader, connect_writer
 from nepxy.storage.journal import write_batch
 from nepxy.storage.payouts import client_payout
 from nepxy.storage.people import ClientRecord, OperatorRecord
+from nepxy.storage.webhook_replays import applied_before
 from nepxy.storage.writes import (
     Created,
     CreatePayout,
@@ -204,7 +205,7 @@ class PaperReader(Reader):
                 client=found if isinstance(found, ClientRecord) else None,
                 operator=found if isinstance(found, OperatorRecord) else None,
             )
-        if function is find_key:
+        if function in (find_key, applied_before):
             return None
         if function.__name__ == "_select_one":
             return True

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nepxy.engine.capabilities import RepeatedReference
-from nepxy.engine.decide import Decision, Evidence, Policy
+from nepxy.engine.decide import STEP_COMMITTED, Decision, Evidence, Policy
+from nepxy.engine.decide.taken_rules import NAME_LEARNED
 from nepxy.engine.effects import Ask, RequestSlot, Submit
 from nepxy.engine.events import (
     CancelRequested,
@@ -25,6 +26,7 @@ from nepxy.engine.events import (
     SlotGranted,
     Source,
     StatusReported,
+    StepReached,
     SubmitAnswered,
     Work,
 )
@@ -42,7 +44,7 @@ SAID = Evidence(source="submit", rule="ACCEPTED")
 TERMS = (NO_TERMS, ReportedTerms(amount=1000, currency="XOF"), ReportedTerms(amount=999))
 REFS = (None, THEIRS, ProviderRef("another"))
 STEPS_S = (0, 1, 31, 600, 3600, 90_000)
-NEGATIVE = (Finding.UNPAID, Finding.ABSENT, Finding.NO_ANSWER)
+NEGATIVE = (Finding.UNPAID, Finding.UNFINISHED, Finding.ABSENT, Finding.NO_ANSWER)
 TAKEN = (OutcomeClass.ACCEPTED, OutcomeClass.CONFIRMED)
 PROVEN_UNSENT = (OutcomeClass.NOT_SENT, OutcomeClass.BLOCKED, OutcomeClass.THROTTLED)
 
@@ -62,6 +64,7 @@ reports = st.builds(
     reason=st.just("CODE"),
     provider_ref=st.sampled_from(REFS),
     retry_with_new_reference=st.booleans(),
+    blocks_provider=st.booleans(),
     terms=st.sampled_from(TERMS),
 )
 
@@ -80,6 +83,13 @@ def events_about(generation: int, attempt_count: int) -> st.SearchStrategy[Event
         st.builds(SlotGranted, work=st.sampled_from(Work)),
         st.sampled_from([IntentRefused(reason="EXPIRED"), IntentRefused(reason="PAUSED")]),
         st.builds(SubmitAnswered, reference=references, attempt=attempts, outcome=outcomes),
+        st.builds(
+            StepReached,
+            reference=references,
+            attempt=attempts,
+            step=st.sampled_from(["CREATED", "CONFIRMING"]),
+            provider_ref=st.sampled_from(REFS),
+        ),
         st.builds(
             StatusReported,
             source=st.sampled_from([Source.POLL, Source.LOOKUP]),
@@ -136,7 +146,10 @@ def hold_the_rules(before: Payout, event: Event, decision: Decision, policy: Pol
         assert after.version == before.version + 1
         assert decision.evidence is not None, "a transition without evidence"
     if before.status.is_final:
-        assert not moved
+        # Final is final; only the provider's name for it may still be learned.
+        learned = replace(before, version=after.version, provider_ref=after.provider_ref)
+        assert after == learned
+        assert not moved or decision.noted_as == NAME_LEARNED
     if isinstance(event, StatusReported) and not event.trusted:
         assert not moved
         assert decision.discrepancy is None
@@ -234,7 +247,28 @@ def hold_the_rules(before: Payout, event: Event, decision: Decision, policy: Pol
         assert isinstance(event, CancelRequested)
         assert before.status is Status.PENDING
     if before.provider_ref is not None and after.generation == before.generation:
-        assert after.provider_ref == before.provider_ref
+        assert after.provider_ref == before.provider_ref or became is Status.PENDING
+    hold_the_steps(before, event, decision)
+
+
+def hold_the_steps(before: Payout, event: Event, decision: Decision) -> None:
+    """A submit goes on only while nothing else is known; a name that the provider gave on the way proves nothing."""
+    after, went_on = decision.payout, decision.answer == STEP_COMMITTED
+    assert went_on == (decision.step is not None)
+    if decision.step is not None:
+        assert isinstance(event, StepReached)
+        assert (before.status, after.status) == (Status.SENT, Status.SENT)
+        assert not before.is_taken, "went on with what the provider has"
+        assert (event.reference, event.attempt) == (before.submission_ref, before.attempt_count)
+        assert event.provider_ref in (None, after.provider_ref), "went on with a second thing of theirs"
+        assert after.attempt_count == before.attempt_count
+        assert not decision.effects
+    if isinstance(event, StepReached):
+        assert after.taken_at == before.taken_at, "a step is no proof"
+        assert (after.in_doubt_since, after.status) == (before.in_doubt_since, before.status)
+    if isinstance(event, StatusReported) and event.report.finding is Finding.UNFINISHED:
+        assert after.taken_at == before.taken_at
+        assert after.status in (before.status, Status.REVIEW), "unfinished settled something"
 
 
 def hold_what_is_said(payout: Payout) -> None:
@@ -272,6 +306,11 @@ ONE_OF_EACH: tuple[Event, ...] = (
     *(SlotGranted(work=work) for work in Work),
     IntentRefused(reason="EXPIRED"),
     IntentRefused(reason="PAUSED"),
+    *(
+        StepReached(reference=a_reference(), attempt=attempt, step="CONFIRMING", provider_ref=ref)
+        for attempt in (1, 2)
+        for ref in REFS
+    ),
     *(answered(kind) for kind in OutcomeClass),
     *(answered(kind, provider_ref=THEIRS, terms=TERMS[2]) for kind in OutcomeClass),
     *(answered(kind, retry_with_new_reference=True) for kind in OutcomeClass),
@@ -294,6 +333,8 @@ def test_every_pair_of_state_and_event_has_an_answer_that_keeps_the_rules(status
     if status is Status.SENT:
         variants += [
             replace(first, provider_ref=THEIRS),
+            replace(first, provider_ref=THEIRS, taken_at=NOW),
+            replace(first, provider_ref=THEIRS, in_doubt_since=NOW, last_error="It is being looked into."),
             doubtful := replace(first, in_doubt_since=NOW, last_error="It is being looked into."),
             replace(first, taken_at=NOW),
             replace(doubtful, attempt_count=2),
@@ -305,7 +346,7 @@ def test_every_pair_of_state_and_event_has_an_answer_that_keeps_the_rules(status
         hold_the_rules(payout, event, decision, policy, at_s)
 
 
-LEARNS_NOTHING = (Finding.IN_FLIGHT, Finding.NO_ANSWER, Finding.ABSENT)
+LEARNS_NOTHING = (Finding.IN_FLIGHT, Finding.NO_ANSWER, Finding.ABSENT, Finding.UNFINISHED)
 
 
 @settings(max_examples=200, deadline=None)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from nepxy.engine.outcomes import Finding
-from nepxy.engine.payout import MOVES, Payout, Status
+from nepxy.engine.payout import MOVES, Payout, Status, SubmissionRef
 from tests.simulation.client import Client
+from tests.simulation.database import AuditRow
 from tests.simulation.providers import SimProvider
 from tests.simulation.town import Town, transaction_of
 
@@ -28,12 +29,44 @@ def violations(town: Town) -> list[str]:
     for provider in town.providers.values():
         found += [f"{provider.name}: {violation}" for violation in provider.violations]
         found += _sent_twice(provider)
+    found += _left_parked(town)
     for client in town.clients:
         found += client.problems
         found += _promises(town, client)
     for payout in town.tables.payouts.values():
         found += _history(town, payout)
+    found += _pauses(town)
     return found
+
+
+def _pauses(town: Town) -> Iterator[str]:
+    """The engine lifts only its own pauses, and every pause ends (rule 10)."""
+    last: dict[str, AuditRow] = {}
+    for row in town.tables.audit:
+        before = last.get(row.target)
+        if row.command == "resume" and row.who == "engine" and (before is None or before.who != "engine"):
+            yield f"the engine lifted the pause of {row.target} by {before.who if before else 'nobody'} (rule 10)"
+        last[row.target] = row
+
+
+def _left_parked(town: Town) -> Iterator[str]:
+    """A signed webhook that names a payout of ours in any way is joined with it in the end (rule 9)."""
+    for event in town.tables.webhooks.values():
+        webhook = event.webhook
+        if event.state != "PARKED" or not webhook.signature_valid:
+            continue
+        provider = town.providers[webhook.provider]
+        reference = provider.reference_of(webhook.provider_ref, webhook.our_ref)
+        attempt = town.tables.attempts.get(SubmissionRef(reference)) if reference is not None else None
+        row = town.tables.payouts.get(attempt.transaction_id) if attempt is not None else None
+        if row is None or row.submission_ref != reference:
+            continue
+        told = [
+            each.evidence.provider_ref for each in town.tables.events[row.transaction_id] if each.evidence
+        ]
+        names_ours = webhook.our_ref is not None or webhook.provider_ref == reference
+        if names_ours or webhook.provider_ref in told:
+            yield f"a webhook of {row.idempotency_key} ({webhook.status_word}) is still parked (rule 9)"
 
 
 def _promises(town: Town, client: Client) -> Iterator[str]:
@@ -120,6 +153,8 @@ def _a_person_is_needed(town: Town, provider: SimProvider, payout: Payout) -> st
         return None
     truth = provider.truth(payout.submission_ref)
     contract = provider.capabilities
+    if truth is None and payout.status_reason == "OVERDUE":
+        return "the provider never had it"
     if truth is None:
         if not contract.resend_allowed:
             return None
@@ -128,7 +163,8 @@ def _a_person_is_needed(town: Town, provider: SimProvider, payout: Payout) -> st
             return None
         return "a repeat is proven to be harmless, and tries were left"
     heard = town.heard.get(payout.submission_ref)
-    if heard is not None:
+    # Of several attempts, an unasked "unpaid" may mean an earlier one: it makes the engine ask, where it can.
+    if heard is not None and (heard is Finding.PAID or payout.attempt_count == 1):
         return f"a signed webhook said {heard.value}"
     if contract.lookup_by_reference:
         return f"a look-up by our reference says {truth.value}"
@@ -155,7 +191,11 @@ def _history(town: Town, payout: Payout) -> Iterator[str]:
             yield f"{name}: nothing proves {later.from_status} -> {later.to_status} (rule 5)"
     if moves[-1].to_status != payout.status:
         yield f"{name}: its history ends in {moves[-1].to_status}, its row says {payout.status} (rule 7)"
-    settlements = [event for event in moves if Status(str(event.to_status)).is_final]
+    settlements = [
+        event
+        for event in moves
+        if Status(str(event.to_status)).is_final and event.from_status != event.to_status
+    ]
     if len(settlements) != int(payout.status.is_final):
         yield f"{name}: settled {len(settlements)} times, and is {payout.status} (rule 6)"
     intents = [event for event in moves if event.why in INTENTS]

@@ -8,14 +8,17 @@ values, so a look at them costs nothing. `tests/storage/test_model_agrees.py` ho
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar, assert_never
 
 from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, Status, SubmissionRef, TransactionId, shard_of
 from nepxy.errors import InvariantViolation
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -101,6 +104,7 @@ class AttemptRow:
     account: str
     send_by: datetime
     answer_by: datetime
+    phase: str = "SUBMIT"
     submit_count: int = 1
     in_doubt_since: datetime | None = None
     provider_ref: str | None = None
@@ -178,6 +182,9 @@ class Tables:
     """Open ones, by payout and kind."""
     paused: dict[str, str] = field(default_factory=dict)
     """Provider to reason."""
+    paused_by: dict[str, str] = field(default_factory=dict)
+    shortfalls: dict[str, Shortfall] = field(default_factory=dict)
+    """Of those, the ones that the engine paused for want of money."""
     leases: list[LeaseRow] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
 
@@ -191,6 +198,8 @@ class Tables:
             webhooks=dict(self.webhooks),
             discrepancies=dict(self.discrepancies),
             paused=dict(self.paused),
+            paused_by=dict(self.paused_by),
+            shortfalls=dict(self.shortfalls),
             leases=list(self.leases),
             audit=list(self.audit),
         )
@@ -396,10 +405,40 @@ class ModelDatabase:
         """Provider to reason, for those that are paused."""
         return dict(self.tables.paused)
 
-    def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+    def shortfalls(self) -> dict[str, Shortfall]:
+        """What we would have to hold, for those that the engine paused for want of it."""
+        return dict(self.tables.shortfalls)
+
+    def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
+        """How many payouts of these shards are in flight through which account."""
+        wanted = frozenset(shards)
+        counts = Counter(
+            (payout.provider, payout.account)
+            for payout in self.tables.payouts.values()
+            if payout.settled_at is None
+            and payout.account is not None
+            and shard_of(payout.transaction_id) in wanted
+        )
+        return [
+            AccountFigures(provider=provider, account=account, payouts_count=count)
+            for (provider, account), count in sorted(counts.items())
+        ]
+
+    def set_paused(
+        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+    ) -> None:
         """Pause or resume a provider."""
+        if not paused and shortfall is not None and self.tables.shortfalls.get(provider) != shortfall:
+            return
+        if paused and who == "engine" and self.tables.paused_by.get(provider, who) != who:
+            return
+        self.tables.shortfalls.pop(provider, None)
+        self.tables.paused_by.pop(provider, None)
         if paused:
             self.tables.paused[provider] = reason
+            self.tables.paused_by[provider] = who
+            if shortfall is not None:
+                self.tables.shortfalls[provider] = shortfall
         else:
             self.tables.paused.pop(provider, None)
         command = "pause" if paused else "resume"
@@ -484,7 +523,11 @@ class ModelDatabase:
             case MeetWebhook(webhook=webhook):
                 met = self._met(webhook)
                 return met is None, met or Parked(), _meeting_locks(write)
-            case NoteOnPayout() | KeepWebhook():
+            case NoteOnPayout(payout=payout):
+                row = self.tables.payouts.get(payout.transaction_id)
+                seen = row is not None and row.version == payout.version
+                return seen, Noted() if seen else Stale(), []
+            case KeepWebhook():
                 return True, Noted(), []
             case _:
                 assert_never(write)
@@ -508,17 +551,21 @@ class ModelDatabase:
         row = self.tables.payouts.get(write.after.transaction_id)
         if row is None or row.version != write.before.version:
             return False, Stale(), _meeting_locks(write)
-        after, intent = write.after, write.intent
-        if intent is not None:
+        after, call = write.after, write.leads_to_a_call
+        if call is not None:
             denied = self._denied(write, row, now)
             if denied is not None:
                 return False, IntentDenied(reason=denied), _meeting_locks(write)
-            after = replace(after, answer_by=now + timedelta(seconds=intent.answer_window_s))
+            after = replace(after, answer_by=now + timedelta(seconds=call.answer_window_s))
         locks = [("payout", row.transaction_id), *_meeting_locks(write)]
         return True, Moved(payout=after, parked_webhooks=self._waiting_for(write)), locks
 
     def _denied(self, write: MovePayout, row: Payout, now: datetime) -> str | None:
-        """Why the database does not let an attempt begin (money rule 2)."""
+        """Why the database does not let an attempt begin, or go on (money rule 2)."""
+        if write.step is not None:
+            if row.answer_by is None or row.answer_by <= now:
+                return "TOO_LATE"
+            return None if self._holds_lease(write, now) else "LEASE_LOST"
         if row.expires_at <= now:
             return "EXPIRED"
         if row.answer_by is not None and row.answer_by > now:
@@ -528,11 +575,9 @@ class ModelDatabase:
         return None if self._holds_lease(write, now) else "LEASE_LOST"
 
     def _holds_lease(self, write: MovePayout, now: datetime) -> bool:
-        shard = shard_of(write.after.transaction_id)
-        return write.intent is not None and any(
-            lease.owner == write.intent.lease.owner
-            and lease.epoch == write.intent.lease.epoch
-            and lease.lease_until > now
+        shard, call = shard_of(write.after.transaction_id), write.leads_to_a_call
+        return call is not None and any(
+            lease.owner == call.lease.owner and lease.epoch == call.lease.epoch and lease.lease_until > now
             for lease in self.tables.leases
             if shard in lease.shards
         )
@@ -541,22 +586,23 @@ class ModelDatabase:
         """Which payout a webhook speaks of: by the provider's reference, or by any of ours; never the client's."""
         tables = self.tables
         if webhook.provider_ref is not None:
-            names = (webhook.provider, webhook.provider_ref)
-            if names in self._provider_refs:
-                payout = tables.payouts[self._provider_refs[names]]
+            theirs = (webhook.provider, webhook.provider_ref)
+            if theirs in self._provider_refs:
+                payout = tables.payouts[self._provider_refs[theirs]]
                 return Met(transaction_id=payout.transaction_id, reference=payout.submission_ref)
-            if older := self._attempts_by_provider_ref.get(names):
+            if older := self._attempts_by_provider_ref.get(theirs):
                 attempt = tables.attempts[older[0]]
                 return Met(transaction_id=attempt.transaction_id, reference=attempt.submission_ref)
-        if webhook.our_ref is None or _UUID.fullmatch(webhook.our_ref) is None:
-            return None
-        ours = webhook.our_ref.lower()
-        named = tables.attempts.get(SubmissionRef(ours))
-        if named is not None and named.provider == webhook.provider:
-            return Met(transaction_id=named.transaction_id, reference=named.submission_ref)
-        row = tables.payouts.get(TransactionId(ours))
-        if row is not None and row.provider == webhook.provider:
-            return Met(transaction_id=row.transaction_id, reference=row.submission_ref)
+        names = (webhook.our_ref, webhook.provider_ref)
+        ours = [name.lower() for name in names if name is not None and _UUID.fullmatch(name)]
+        for name in ours:
+            named = tables.attempts.get(SubmissionRef(name))
+            if named is not None and named.provider == webhook.provider:
+                return Met(transaction_id=named.transaction_id, reference=named.submission_ref)
+        for name in ours:
+            row = tables.payouts.get(TransactionId(name))
+            if row is not None and row.provider == webhook.provider:
+                return Met(transaction_id=row.transaction_id, reference=row.submission_ref)
         return None
 
     def _waiting_for(self, write: MovePayout) -> tuple[str, ...]:
@@ -572,7 +618,7 @@ class ModelDatabase:
     def _landed_answer(self, move: MovePayout) -> Moved:
         row = self.tables.payouts[move.after.transaction_id]
         payout = move.after
-        if move.intent is not None and row.answer_by is not None:
+        if move.leads_to_a_call is not None and row.answer_by is not None:
             payout = replace(payout, answer_by=row.answer_by)
         return Moved(payout=payout, parked_webhooks=self._waiting_for(move))
 
@@ -700,7 +746,8 @@ class ModelDatabase:
             )
         )
         if write.webhook is not None:
-            self._keep(write.webhook, "APPLIED", "", payout.transaction_id, at)
+            state, reason = ("IGNORED", write.noted_as) if write.noted_as else ("APPLIED", "")
+            self._keep(write.webhook, state, reason, payout.transaction_id, at)
         if write.discrepancy is not None:
             self._open(write.discrepancy, payout, evidence, at)
 
@@ -710,6 +757,14 @@ class ModelDatabase:
         known = attempts.get(payout.submission_ref)
         if write.intent is not None:
             attempts[payout.submission_ref] = self._attempt(write, payout, known, at)
+        if write.step is not None and known is not None and payout.answer_by is not None:
+            attempts[payout.submission_ref] = replace(
+                known,
+                phase=write.step.name,
+                send_by=at + timedelta(seconds=write.step.send_window_s),
+                answer_by=payout.answer_by,
+            )
+            self._name_attempt(payout.submission_ref, payout.provider_ref)
         if closes is not None:
             if closes in attempts:
                 self._close_attempt(closes, payout.status_reason, write.before.provider_ref)
@@ -746,14 +801,18 @@ class ModelDatabase:
 
     def _close_attempt(self, reference: SubmissionRef, reason: str, provider_ref: str | None) -> None:
         attempt = self.tables.attempts[reference]
-        self.tables.attempts[reference] = replace(
-            attempt, closed_reason=reason, provider_ref=provider_ref, in_doubt_since=None
-        )
-        if attempt.provider_ref is not None and attempt.provider_ref != provider_ref:
+        self.tables.attempts[reference] = replace(attempt, closed_reason=reason, in_doubt_since=None)
+        self._name_attempt(reference, provider_ref)
+
+    def _name_attempt(self, reference: SubmissionRef, provider_ref: str | None) -> None:
+        """Keep what the provider calls it; None: nothing new."""
+        attempt = self.tables.attempts[reference]
+        if provider_ref is None or attempt.provider_ref == provider_ref:
+            return
+        if attempt.provider_ref is not None:
             self._attempts_by_provider_ref[attempt.provider, attempt.provider_ref].remove(reference)
-        if provider_ref is not None and attempt.provider_ref != provider_ref:
-            names = (attempt.provider, provider_ref)
-            self._attempts_by_provider_ref.setdefault(names, []).append(reference)
+        self.tables.attempts[reference] = replace(attempt, provider_ref=provider_ref)
+        self._attempts_by_provider_ref.setdefault((attempt.provider, provider_ref), []).append(reference)
 
     def _keep(
         self,

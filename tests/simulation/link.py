@@ -14,8 +14,10 @@ from typing import Any
 
 from nepxy.actors.batch_commit import commit_batch
 from nepxy.actors.journal_writer import BatchWritten, WriteBatch, WriterFaltered
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.errors import DatabaseUnavailable
+from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -218,9 +220,27 @@ class SimStore:
         paused: Mapping[str, str] = await self._read(self._database.paused_providers)
         return paused
 
-    async def set_paused(self, provider: str, *, paused: bool, reason: str, who: str) -> None:
+    async def shortfalls(self) -> Mapping[str, Shortfall]:
         """See `Store`."""
-        await self._read(lambda: self._database.set_paused(provider, paused=paused, reason=reason, who=who))
+        short: Mapping[str, Shortfall] = await self._read(self._database.shortfalls)
+        return short
+
+    async def set_paused(
+        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+    ) -> None:
+        """See `Store`."""
+        await self._read(
+            lambda: self._database.set_paused(
+                provider, paused=paused, reason=reason, who=who, shortfall=shortfall
+            )
+        )
+
+    async def accounts_in_flight(self, *, shards: Sequence[int]) -> Sequence[AccountFigures]:
+        """See `Store`; what is told of it nobody reads here."""
+        found: list[AccountFigures] = await self._read(
+            lambda: self._database.accounts_in_flight(shards=shards)
+        )
+        return found
 
     async def doubt_figures(self, *, shards: Sequence[int]) -> Sequence[DoubtFigures]:
         """See `Store`; nobody looks at these figures here."""

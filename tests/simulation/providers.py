@@ -24,11 +24,19 @@ from typing import Any, Final, Protocol, TypeVar, assert_never
 import orjson
 
 from nepxy.engine.capabilities import Capabilities, RepeatedReference, WebhookTrust
-from nepxy.engine.outcomes import NO_TERMS, Finding, Outcome, OutcomeClass, ReportedTerms, StatusReport
+from nepxy.engine.outcomes import (
+    NO_TERMS,
+    Finding,
+    Outcome,
+    OutcomeClass,
+    ReportedTerms,
+    Shortfall,
+    StatusReport,
+)
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.engine.runtime.scheduler import Cancellable
 from nepxy.errors import WebhookRefused
-from nepxy.providers.contract import Notice, SendGuard
+from nepxy.providers.contract import Balance, Notice, SendGuard
 from nepxy.storage.writes import WebhookRow
 from tests.simulation.kernel import Node, World
 
@@ -55,6 +63,8 @@ FAULTS: Final = (
     "answer_late",
     "arrives_twice",
     "blocked",
+    "short",
+    "short_later",
     "throttled",
     "read_fails",
     "settle_slow",
@@ -114,6 +124,11 @@ class Habits:
     """A refusal, or an end unpaid, says that a new attempt may succeed."""
     blocked: float = 0.0
     """The provider blocks the account, from this request on until somebody calls `unblock`."""
+    short: float = 0.0
+    """What we hold there does not suffice from this request on, for `short_s`."""
+    short_later: float = 0.0
+    """Of those accepted: ends unpaid because what we hold there does not suffice, for `short_s`."""
+    short_s: Span = (30.0, 300.0)
     throttled: float = 0.0
     throttled_proven: float = 0.5
     """Of those throttled: provably turned away unread."""
@@ -126,6 +141,10 @@ class Habits:
     """How long a look-up or poll does not see what has arrived; below the contract's `absent_counts_after_s`."""
     accepts_without_ref: float = 0.0
     """The answer to a submit does not name the provider's own reference."""
+    echoes_ours: float = 0.0
+    """The answer to a submit gives our own reference back, where every later word names the provider's."""
+    tells_refusals: float = 0.0
+    """A refusal that is kept also sends a webhook: it may arrive after the next attempt."""
     ref_is_ours: float = 0.0
     """The provider calls it by our reference."""
     reports_terms: float = 0.7
@@ -189,6 +208,8 @@ class Habits:
             settle_s=rng.choice(((0.0, 1.0), (0.0, 90.0), (60.0, 600.0))),
             lookup_lag_s=rng.choice(((0.0, 0.0), (0.0, 20.0), (5.0, 120.0))),
             accepts_without_ref=rng.choice((0.0, 0.0, 0.3)),
+            echoes_ours=rng.choice((0.0, 0.0, 0.5)),
+            tells_refusals=rng.choice((0.0, 0.5)),
             ref_is_ours=rng.choice((0.0, 0.0, 1.0)),
             outage_every_s=rng.choice((0.0, 0.0, 1_800.0)),
             tells_in_flight=rng.choice((0.0, 0.5)),
@@ -239,6 +260,15 @@ class Payment:
     phone_e164: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What the first steps of a submit in steps have left: it moves no money until the last one."""
+
+    request: Request
+    provider_ref: str
+    visible_at: datetime
+
+
 @dataclass(slots=True, kw_only=True)
 class Transfer:
     """One request that the provider has taken, or refused and kept."""
@@ -252,6 +282,8 @@ class Transfer:
     will_pay: bool
     retry_with_new_reference: bool
     terms: ReportedTerms
+    short_of: Shortfall | None = None
+    """It ends unpaid because we do not hold this there."""
     answer: Outcome | None = None
     """What its submit was answered, for those that replay."""
     settled_at: datetime | None = None
@@ -294,8 +326,9 @@ class SimProvider:
         habits: Habits | None = None,
         *,
         account: str = "account-1",
+        in_steps: bool = False,
         deliver: DeliverWebhook | None = None,
-        on_send: Callable[[Payout], None] | None = None,
+        on_send: Callable[[Payout, str], None] | None = None,
     ) -> None:
         """Open it.
 
@@ -305,18 +338,24 @@ class SimProvider:
             capabilities: the contract that it declares, and keeps.
             habits: how it behaves besides; None: well.
             account: fingerprint of the account that adapters use, unless they are given another.
+            in_steps: a submit takes three writes (a quotation, a draft, its confirmation), and only the last one
+                moves money; each may be repeated, and goes on with what is there.
             deliver: where webhooks go; None: nowhere, until it is set.
-            on_send: called with the payout as its actor holds it, at the moment at which a submit leaves a process;
-                it must not raise, because the adapter's caller would take that for an unknown outcome.
+            on_send: called with the payout as its actor held it, at the moment at which a write of a submit leaves a
+                process, and with the step that it is; it must not raise, because the adapter's caller would take
+                that for an unknown outcome.
         """
         self.world = world
         self.name = name
         self.capabilities = capabilities
         self.habits = habits or Habits()
         self.account = account
+        self.in_steps = in_steps
         self.deliver = deliver
         self.on_send = on_send
         self.blocked = False
+        self.short_until: datetime | None = None
+        """Until when what we hold there does not suffice."""
         self.outage: Outage | None = None
         self.is_calm = False
         self.injected: Counter[str] = Counter()
@@ -329,6 +368,8 @@ class SimProvider:
         """What the engine did although the contract forbids it."""
         self._by_reference: dict[str, list[Transfer]] = {}
         self._by_provider_ref: dict[str, Transfer] = {}
+        self._drafts: dict[str, Draft] = {}
+        self._drafts_by_provider_ref: dict[str, Draft] = {}
         self._contradicted: dict[str, str] = {}
         self._lies: list[Cancellable] = []
         self._on_the_way = 0
@@ -346,6 +387,13 @@ class SimProvider:
             if state in states:
                 return state
         return None
+
+    def reference_of(self, provider_ref: str | None, our_ref: str | None) -> str | None:
+        """Which of our references a webhook speaks of; None: it was never taken."""
+        transfer = self._by_provider_ref.get(provider_ref) if provider_ref is not None else None
+        if transfer is not None:
+            return transfer.request.reference
+        return our_ref if our_ref in self._by_reference else None
 
     def payments_of(self, *references: str) -> list[Payment]:
         """The money that left under any of these references."""
@@ -380,6 +428,7 @@ class SimProvider:
         self.is_calm = True
         self.habits = self.habits.quiet()
         self.blocked = False
+        self.short_until = None
         self.outage = None
         for planned in (self._outage_timer, *self._lies):
             if planned is not None:
@@ -394,7 +443,70 @@ class SimProvider:
             if transfer.state is not State.IN_FLIGHT:
                 self._tell(transfer, FINDINGS[transfer.state])
 
+    @property
+    def is_short(self) -> bool:
+        """Whether what we hold there does not suffice now."""
+        return self.short_until is not None and self.world.now() < self.short_until
+
     # ---- requests ----------------------------------------------------------------------------------
+
+    def write(self, act: Callable[[], T], reply: Callable[[T | None], None]) -> None:
+        """An earlier write of a submit in steps leaves a process; the way is as bad as for the last one.
+
+        Answered with None where nobody can tell what became of it.
+        """
+        there_s, back_s = self.within(self.habits.travel_s), self.within(self.habits.travel_s)
+        if self.outage is Outage.SILENT:
+            return
+        fate = "error_before" if self.outage is not None else self._fate()
+
+        def arrive() -> None:
+            done = act()
+            if fate == "late_arrival":
+                return
+            told = None if fate in ("reset_after", "error_after") else done
+            late_s = self.habits.timeout_s if fate == "answer_late" else 0.0
+            self.world.call_later(back_s + late_s, lambda: reply(told))
+
+        match fate:
+            case "vanished":
+                pass
+            case "reset_before" | "error_before":
+                self.world.call_later(there_s, lambda: reply(None))
+            case "late_arrival":
+                self.world.call_later(self.habits.timeout_s + self.within(self.habits.late_s), arrive)
+            case _:
+                self.world.call_later(there_s, arrive)
+
+    def quote(self) -> str:
+        """The first write of a submit in steps: nothing hangs on it."""
+        return "quoted"
+
+    def draft(self, request: Request) -> str:
+        """The second: what there is under this reference, or something new; its name."""
+        known = self._drafts.get(request.reference)
+        if known is not None:
+            self.injected["repeated_draft"] += 1
+            return known.provider_ref
+        seen_in_s = self.within(self.habits.lookup_lag_s)
+        draft = Draft(
+            request=request,
+            provider_ref=f"{self.name}-d{len(self._drafts) + 1}",
+            visible_at=self.world.now() + timedelta(seconds=seen_in_s),
+        )
+        self._drafts[request.reference] = self._drafts_by_provider_ref[draft.provider_ref] = draft
+        if (
+            self.world.chance(self.habits.tells_in_flight)
+            and self.capabilities.webhooks is not WebhookTrust.NONE
+        ):
+            self._post_later(
+                {
+                    "status": Finding.UNFINISHED.value,
+                    "provider_ref": draft.provider_ref,
+                    "our_ref": request.reference,
+                }
+            )
+        return draft.provider_ref
 
     def send(self, request: Request, reply: Callable[[Outcome], None]) -> None:
         """A submit leaves a process; whatever happens to that process, it is on its way."""
@@ -485,7 +597,20 @@ class SimProvider:
         if self.blocked or self.happens("blocked", habits.blocked):
             self.blocked = True
             return Outcome(kind=OutcomeClass.BLOCKED, reason="ACCOUNT_BLOCKED", rule="sim: blocked")
+        known = request.reference in self._by_reference
+        if not known and (self.is_short or self.happens("short", habits.short)):
+            return Outcome(
+                kind=OutcomeClass.BLOCKED,
+                reason="NOT_ENOUGH_FUNDS",
+                shortfall=self._runs_short(request),
+                rule="sim: short",
+            )
         return self._process_maybe_twice(request)
+
+    def _runs_short(self, request: Request) -> Shortfall:
+        if not self.is_short:
+            self.short_until = self.world.now() + timedelta(seconds=self.within(self.habits.short_s))
+        return Shortfall(amount=request.amount, currency=request.currency)
 
     def _throttled(self, *, proven: bool) -> Outcome:
         return Outcome(
@@ -512,6 +637,8 @@ class SimProvider:
         known = self._by_reference.get(request.reference)
         if known:
             self.injected["repeated_reference"] += 1
+            if self.in_steps and self.capabilities.resend_allowed:
+                return self._confirmed_before(known[0])
             match self.capabilities.repeated_reference:
                 case RepeatedReference.REJECTS:
                     return replace(_unknown("DUPLICATE"), reference_was_used=True)
@@ -525,6 +652,17 @@ class SimProvider:
             return self._reject(request)
         return self._accept(request)
 
+    def _confirmed_before(self, transfer: Transfer) -> Outcome:
+        """A repeated confirmation changes nothing; the adapter reads what became of the first, and says so."""
+        if transfer.state is State.UNPAID:
+            return _unknown("CANNOT_CONFIRM")
+        return Outcome(
+            kind=OutcomeClass.ACCEPTED,
+            reason="ALREADY_CONFIRMED",
+            provider_ref=ProviderRef(transfer.provider_ref),
+            rule="sim: confirmed before",
+        )
+
     def _reject(self, request: Request) -> Outcome:
         again = self.world.chance(self.habits.new_reference)
         refusal = Outcome(
@@ -533,17 +671,23 @@ class SimProvider:
             retry_with_new_reference=again,
             rule="sim: rejected",
         )
-        if self.happens("forgets_refused", self.habits.forgets_refused):
+        if not self.in_steps and self.happens("forgets_refused", self.habits.forgets_refused):
             return refusal
         transfer = self._transfer(request, will_pay=False, again=again)
         transfer.state, transfer.settled_at, transfer.answer = State.UNPAID, self.world.now(), refusal
+        if self.happens("tells_refusals", self.habits.tells_refusals):
+            self._tell(transfer, Finding.UNPAID)
         return refusal
 
     def _accept(self, request: Request) -> Outcome:
         habits = self.habits
-        will_pay = not self.world.chance(habits.unpaid)
-        transfer = self._transfer(request, will_pay=will_pay, again=self.world.chance(habits.new_reference))
-        named = ProviderRef(transfer.provider_ref)
+        is_short = self.happens("short_later", habits.short_later)
+        will_pay = not is_short and not self.world.chance(habits.unpaid)
+        again = is_short or self.world.chance(habits.new_reference)
+        transfer = self._transfer(request, will_pay=will_pay, again=again)
+        transfer.short_of = self._runs_short(request) if is_short else None
+        echoes = self.happens("echoes_ours", habits.echoes_ours)
+        named = ProviderRef(request.reference if echoes else transfer.provider_ref)
         if will_pay and self.world.chance(habits.confirmed_at_once):
             kind, reason = OutcomeClass.CONFIRMED, "PAID"
             self._settle(transfer)
@@ -571,6 +715,9 @@ class SimProvider:
         provider_ref = f"{self.name}-{len(self.transfers) + 1}"
         if request.reference not in self._by_provider_ref and self.world.chance(habits.ref_is_ours):
             provider_ref = request.reference
+        draft = self._drafts.get(request.reference)
+        if draft is not None and draft.provider_ref not in self._by_provider_ref:
+            provider_ref = draft.provider_ref
         transfer = Transfer(
             request=request,
             provider_ref=provider_ref,
@@ -682,15 +829,29 @@ class SimProvider:
 
     def status_by_reference(self, reference: str) -> StatusReport:
         """What a look-up says now."""
-        return self._status(next(iter(self._by_reference.get(reference, ())), None))
+        transfer = next(iter(self._by_reference.get(reference, ())), None)
+        return self._status(transfer, self._drafts.get(reference))
 
     def status_by_provider_ref(self, provider_ref: str) -> StatusReport:
         """What a poll says now."""
-        return self._status(self._by_provider_ref.get(provider_ref))
+        draft = self._drafts_by_provider_ref.get(provider_ref)
+        # Who gives our reference back as its own takes it for a question, too.
+        ours = self._by_reference.get(provider_ref) if self.habits.echoes_ours else None
+        return self._status(self._by_provider_ref.get(provider_ref) or (ours[0] if ours else None), draft)
 
-    def _status(self, transfer: Transfer | None) -> StatusReport:
-        if transfer is None or self.world.now() < transfer.visible_at:
+    def _status(self, transfer: Transfer | None, draft: Draft | None) -> StatusReport:
+        now = self.world.now()
+        if transfer is None or now < transfer.visible_at:
             self.injected["not_seen_yet"] += transfer is not None
+            if draft is not None and now >= draft.visible_at:
+                # Of one that was confirmed a moment ago, too: so long do look-ups lag.
+                self.injected["seen_unfinished"] += 1
+                return StatusReport(
+                    finding=Finding.UNFINISHED,
+                    reason="CREATED",
+                    provider_ref=ProviderRef(draft.provider_ref),
+                    rule="sim: unfinished",
+                )
             return StatusReport(finding=Finding.ABSENT, reason="NOT_FOUND", rule="sim: absent")
         finding = FINDINGS[transfer.state]
         return StatusReport(
@@ -698,6 +859,8 @@ class SimProvider:
             reason=finding.value,
             provider_ref=ProviderRef(transfer.provider_ref),
             retry_with_new_reference=finding is Finding.UNPAID and transfer.retry_with_new_reference,
+            blocks_provider=finding is Finding.UNPAID and transfer.short_of is not None,
+            shortfall=transfer.short_of if finding is Finding.UNPAID else None,
             terms=self._told_terms(transfer),
             rule="sim: status",
         )
@@ -735,6 +898,7 @@ class SimProvider:
             body["our_ref"] = transfer.request.reference
         if finding is Finding.UNPAID:
             body["retry"] = transfer.retry_with_new_reference
+            body["blocks"] = transfer.short_of is not None
         terms = self._told_terms(transfer)
         if terms is not NO_TERMS:
             body |= {"amount": terms.amount, "currency": terms.currency, "phone": terms.phone_e164}
@@ -880,8 +1044,44 @@ class SimAdapter:
         if guard.is_late():
             provider.injected["send_window_passed"] += 1
             return Outcome(kind=OutcomeClass.NOT_SENT, reason="SEND_WINDOW_PASSED", rule="sim: nothing left")
+        if provider.in_steps:
+            return await self._submit_in_steps(payout, guard)
         # From here to `send` there is no await: a process cannot stop between the last look and the first byte.
-        request = Request(
+        return await self._send(payout, "SUBMIT")
+
+    async def _submit_in_steps(self, payout: Payout, guard: SendGuard) -> Outcome:
+        """A quotation, a draft, its confirmation: each step is committed before the write that follows it."""
+        provider = self._provider
+        self._sent(payout, "SUBMIT")
+        quoted: str | None = await self._answer_to(lambda reply: provider.write(provider.quote, reply), None)
+        if quoted is None:
+            return Outcome(kind=OutcomeClass.NOT_SENT, reason="NO_QUOTATION", rule="sim: nothing was begun")
+        if not await guard.reached("CREATING") or await self._connected() is not None or guard.is_late():
+            return _unknown("STOPPED_BEFORE_DRAFT")
+        self._sent(payout, "CREATING")
+        request = self._request(payout)
+        named: str | None = await self._answer_to(
+            lambda reply: provider.write(lambda: provider.draft(request), reply), None
+        )
+        if named is None:
+            return _unknown("NO_DRAFT")
+        committed = await guard.reached("CONFIRMING", provider_ref=ProviderRef(named))
+        if not committed or await self._connected() is not None or guard.is_late():
+            return _unknown("STOPPED_BEFORE_CONFIRMATION")
+        return await self._send(payout, "CONFIRMING")
+
+    async def _send(self, payout: Payout, step: str) -> Outcome:
+        """The write that moves money."""
+        request, provider = self._request(payout), self._provider
+        self._sent(payout, step)
+        return await self._answer_to(lambda reply: provider.send(request, reply), _unknown("TIMED_OUT"))
+
+    def _sent(self, payout: Payout, step: str) -> None:
+        if self._provider.on_send is not None:
+            self._provider.on_send(payout, step)
+
+    def _request(self, payout: Payout) -> Request:
+        return Request(
             reference=payout.submission_ref,
             attempt=payout.attempt_count,
             amount=payout.amount,
@@ -891,9 +1091,12 @@ class SimAdapter:
             node=self._node.name,
             sent_at=self._world.now(),
         )
-        if provider.on_send is not None:
-            provider.on_send(payout)
-        return await self._answer_to(lambda reply: provider.send(request, reply), _unknown("TIMED_OUT"))
+
+    async def balance(self, currency: str) -> Balance | None:
+        """What we hold there: nothing while it is short, else enough for everything."""
+        if await self._connected() is not None or self._provider.outage is not None:
+            return None
+        return Balance(amount=0 if self._provider.is_short else 1_000_000_000, currency=currency)
 
     async def look_up(self, payout: Payout) -> StatusReport:
         """Ask what became of our reference."""
@@ -976,6 +1179,7 @@ def read_notice(provider: str, document: Mapping[str, object]) -> Notice:
         reason=word,
         provider_ref=ProviderRef(provider_ref) if provider_ref is not None else None,
         retry_with_new_reference=document.get("retry") is True,
+        blocks_provider=document.get("blocks") is True,
         terms=ReportedTerms(
             amount=amount if isinstance(amount, int) else None,
             currency=_text(document, "currency"),

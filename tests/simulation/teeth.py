@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from nepxy.actors import payout as payout_actor
 from nepxy.actors.messages import WebhookAnswer, WebhookArrived
-from nepxy.actors.payout import PayoutActor, SendDeadline
+from nepxy.actors.payout import AttemptGuard, PayoutActor
 from nepxy.actors.supervisor import Supervisor
 from nepxy.engine import effects as fx
 from nepxy.engine.capabilities import RepeatedReference
@@ -72,7 +72,18 @@ def _called_before_the_intent() -> Any:
 
 
 def _late_sends() -> Any:
-    return patch.object(SendDeadline, "is_late", lambda self: False)
+    return patch.object(AttemptGuard, "is_late", lambda self: False)
+
+
+def _steps_are_not_committed() -> Any:
+    async def hasty(self: AttemptGuard, event: Any) -> bool:
+        return True
+
+    return patch.object(AttemptGuard, "_committed", hasty)
+
+
+def _a_name_means_taken() -> Any:
+    return patch.object(Payout, "is_taken", property(lambda self: self.provider_ref is not None))
 
 
 def _reading_events_as(translate: Callable[[Payout, Event], Event]) -> Any:
@@ -239,6 +250,9 @@ TEETH: Mapping[str, Tooth] = {
         breaks=_called_before_the_intent, says="without a committed intent"
     ),
     "rule 2: send_by is not looked at": Tooth(breaks=_late_sends, says="after its send_by"),
+    "rule 2: a further write leaves before its step is committed": Tooth(
+        breaks=_steps_are_not_committed, says="went on to CONFIRMING"
+    ),
     "rule 3: a new reference before failure is proven": Tooth(
         breaks=_a_new_reference_after_unknown, says="was paid 2 times"
     ),
@@ -246,6 +260,9 @@ TEETH: Mapping[str, Tooth] = {
     "rule 4: absent is taken for proof": Tooth(breaks=_absent_is_proof, says="was paid 2 times"),
     "rule 4: resent without proof that it is harmless": Tooth(
         breaks=_resent_without_proof, says="sent again to one that may pay again"
+    ),
+    "rule 4: a name of theirs is taken for their word": Tooth(
+        breaks=_a_name_means_taken, says="the provider never had it"
     ),
     "rule 5: nothing says what proved a transition": Tooth(
         breaks=_nothing_says_what_proved_it, says="nothing proves"

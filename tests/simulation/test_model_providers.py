@@ -88,11 +88,14 @@ class Bench:
         capabilities: Capabilities = ASKABLE,
         *,
         seed: int = 1,
+        in_steps: bool = False,
         desk: Desk | None = None,
     ) -> None:
         self.world = World(seed)
         self.desk = desk or Desk()
-        self.provider = SimProvider(self.world, "SIM", capabilities, habits, deliver=self.desk)
+        self.provider = SimProvider(
+            self.world, "SIM", capabilities, habits, in_steps=in_steps, deliver=self.desk
+        )
         self.node = self.world.node("a")
         self.adapter = SimAdapter(self.node, self.provider)
 
@@ -531,3 +534,86 @@ def test_a_seed_tells_the_same_story_twice() -> None:
 
     assert story(7) == story(7)
     assert story(7) != story(8)
+
+
+# ---- submits in steps -----------------------------------------------------------------------------------
+
+
+class Stops(Open):
+    """Lets a submit go on until a step."""
+
+    def __init__(self, before: str) -> None:
+        self._before = before
+        self.asked: list[tuple[str, ProviderRef | None]] = []
+
+    async def reached(self, step: str, *, provider_ref: ProviderRef | None = None) -> bool:
+        self.asked.append((step, provider_ref))
+        return step != self._before
+
+
+def test_money_moves_at_the_last_step_only_and_a_repeat_goes_on_with_what_is_there() -> None:
+    bench = Bench(in_steps=True)
+    early, late = Stops("CREATING"), Stops("CONFIRMING")
+    for guard in (early, late):
+        assert bench.ended(bench.adapter.submit(PAYOUT, guard)).kind is OutcomeClass.UNKNOWN
+        bench.world.run_for(1_000)
+        assert bench.provider.truth(OURS) is None
+    named = late.asked[-1][1]
+    seen = bench.ended(bench.adapter.look_up(PAYOUT))
+    assert (seen.finding, seen.provider_ref) == (Finding.UNFINISHED, named)
+    assert bench.ended(bench.adapter.poll(replace(PAYOUT, provider_ref=named))).finding is Finding.UNFINISHED
+    done = bench.submitted(PAYOUT)
+    assert (done.kind, done.provider_ref) == (OutcomeClass.ACCEPTED, named)
+    again = bench.submitted(PAYOUT)
+    assert (again.kind, again.provider_ref) == (OutcomeClass.ACCEPTED, named)
+    bench.world.run_for(1_000)
+    assert len(bench.provider.payments_of(OURS)) == 1
+
+
+def test_a_lagging_look_up_still_calls_unfinished_what_was_confirmed() -> None:
+    bench = Bench(replace(QUIET, lookup_lag_s=(50.0, 60.0)), in_steps=True)
+    bench.ended(bench.adapter.submit(PAYOUT, Stops("CONFIRMING")))
+    bench.world.run_for(100)
+    bench.submitted(PAYOUT)
+    assert bench.ended(bench.adapter.look_up(PAYOUT)).finding is Finding.UNFINISHED
+    bench.world.run_for(100)
+    assert bench.ended(bench.adapter.look_up(PAYOUT)).finding in (Finding.IN_FLIGHT, Finding.PAID)
+
+
+@pytest.mark.parametrize("fault", ["vanished", "reset_before", "error_before", "reset_after", "answer_late"])
+def test_a_step_whose_write_is_lost_moves_no_money(fault: str) -> None:
+    always: dict[str, Any] = {fault: 1.0}
+    bench = Bench(replace(QUIET, **always), in_steps=True)
+    assert bench.submitted(PAYOUT).kind is OutcomeClass.NOT_SENT
+    bench.world.run_for(2_000)
+    assert bench.provider.payments == []
+
+
+# ---- for want of money ------------------------------------------------------------------------------------
+
+
+def test_one_that_runs_short_says_what_is_wanted_pays_nothing_and_takes_it_again_later() -> None:
+    bench = Bench(replace(QUIET, short=1.0))
+    short = bench.submitted(PAYOUT)
+    assert short.kind is OutcomeClass.BLOCKED
+    assert short.shortfall is not None
+    assert (short.shortfall.amount, short.shortfall.currency) == (PAYOUT.amount, PAYOUT.currency)
+    poor = bench.ended(bench.adapter.balance("XOF"))
+    assert poor is not None
+    assert poor.amount < PAYOUT.amount
+    bench.world.run_for(QUIET.short_s[1])
+    rich = bench.ended(bench.adapter.balance("XOF"))
+    assert rich is not None
+    assert rich.amount >= PAYOUT.amount
+    bench.provider.habits = QUIET
+    assert bench.submitted(PAYOUT).kind is OutcomeClass.ACCEPTED
+
+
+def test_one_that_runs_short_later_ends_unpaid_and_says_that_the_next_would_too() -> None:
+    bench = Bench(replace(QUIET, short_later=1.0))
+    bench.submitted(PAYOUT)
+    bench.world.run_for(200)
+    seen = bench.ended(bench.adapter.look_up(PAYOUT))
+    assert (seen.finding, seen.blocks_provider, seen.retry_with_new_reference) == (Finding.UNPAID, True, True)
+    assert seen.shortfall is not None
+    assert bench.provider.payments == []

@@ -39,6 +39,8 @@ LINGERS = 0.3
 """Share of storms that go on over payouts which are all final: late news must not move them."""
 CALM_S_MAX = 6 * 3600.0
 HOUSEKEEPING_S = 10.0
+STEPWISE = (RepeatedReference.REJECTS, RepeatedReference.REJECTS, RepeatedReference.UNKNOWN)
+"""What a repeated reference may get where a submit takes several writes; REJECTS goes on with what is there."""
 QUIET_S = 700.0
 """How long nothing may have moved before the run counts as over: longer than the longest wait between two polls."""
 RETRY = RetryPolicy(
@@ -58,6 +60,8 @@ class Weather:
     """What a seed draws."""
 
     capabilities: Mapping[str, Capabilities]
+    in_steps: Mapping[str, bool]
+    """Whether a submit takes three writes there, of which the last one moves money."""
     provider_habits: Mapping[str, Habits]
     link: LinkHabits
     process: ProcessHabits
@@ -86,14 +90,16 @@ class Weather:
         def sometimes(probability: float, low: float, high: float) -> float:
             return rng.uniform(low, high) if rng.random() < probability else 0.0
 
+        in_steps = {name: rng.random() < 0.3 for name in PROVIDERS}
         capabilities = {
             name: Capabilities(
-                repeated_reference=rng.choice(tuple(RepeatedReference)),
+                repeated_reference=rng.choice(STEPWISE if in_steps[name] else tuple(RepeatedReference)),
                 lookup_by_reference=rng.random() < 0.6,
                 absent_counts_after_s=130.0,
                 status_by_provider_ref=rng.random() < 0.8,
                 webhooks=rng.choice(tuple(WebhookTrust)),
                 reverses_after_success=rng.random() < 0.3,
+                balance=rng.random() < 0.5,
             )
             for name in PROVIDERS
         }
@@ -105,6 +111,7 @@ class Weather:
         stormy = rng.random() < 0.8
         return cls(
             capabilities=capabilities,
+            in_steps=in_steps,
             provider_habits={name: Habits.drawn(rng) if stormy else Habits() for name in PROVIDERS},
             link=LinkHabits(
                 refused_rate=sometimes(0.4, 0.0, 0.1),
@@ -166,6 +173,7 @@ class Town:
                 name,
                 self.weather.capabilities[name],
                 self.weather.provider_habits[name],
+                in_steps=self.weather.in_steps[name],
                 deliver=self._deliver,
                 on_send=self._witness_send,
             )
@@ -352,8 +360,8 @@ class Town:
         )
         self.world.rng.choice(alive).tell(arrived)
 
-    def _witness_send(self, payout: Payout) -> None:
-        """A submit leaves a process now. May it (money rules 2 and 4)?"""
+    def _witness_send(self, payout: Payout, step: str) -> None:
+        """A submit, or a further write of one, leaves a process now. May it (money rules 2 and 4)?"""
         row = self.tables.payouts.get(payout.transaction_id)
         who = f"{payout.transaction_id} attempt {payout.attempt_count}"
         attempt = self.tables.attempts.get(payout.submission_ref)
@@ -363,6 +371,10 @@ class Town:
         now = self.world.now()
         if not self.is_calm and self.world.chance(self.weather.strikes_after_send):
             self._strike_at = self.world.steps + self.world.rng.randrange(12)
+        if step != "SUBMIT" and (row.attempt_count, attempt.phase) != (payout.attempt_count, step):
+            self.violations.append(
+                f"{who} went on to {step}, and attempt {row.attempt_count} is at {attempt.phase} (rule 2)"
+            )
         if now > attempt.send_by:
             self.violations.append(f"{who} was sent {now - attempt.send_by} after its send_by (rule 2)")
 
@@ -370,7 +382,8 @@ class Town:
         """An operator looks in every minute, puts right what a provider is blocked for, and resumes it."""
         for name in self.database.paused_providers():
             reason = self.database.paused_providers()[name]
-            if reason != "operator":
+            by_itself = name in self.database.shortfalls() and self.weather.capabilities[name].balance
+            if reason != "operator" and not by_itself:
                 self.providers[name].unblock()
                 self.injected["operator_unblocks"] += 1
                 self.database.set_paused(name, paused=False, reason="", who="operator")
@@ -378,7 +391,7 @@ class Town:
 
     def _operator_pauses(self, for_s: float) -> None:
         name = self.world.rng.choice(PROVIDERS)
-        if name in self.database.paused_providers():
+        if self.database.paused_providers().get(name) == "operator":
             return
         self.injected["operator_pauses"] += 1
         begin = self.world.now()

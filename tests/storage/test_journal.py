@@ -40,6 +40,7 @@ from nepxy.storage.writes import (
     Parked,
     PostponePayout,
     Stale,
+    Step,
     WebhookRow,
     Write,
     WriteFailed,
@@ -411,6 +412,84 @@ def test_an_intent_is_denied_while_the_last_attempts_answer_may_come(journal: Jo
     assert journal.rows("SELECT submit_count FROM app.payout_attempts") == [(1,)]
 
 
+# ---- the further steps of an attempt -----------------------------------------------------------
+
+
+def a_step(before: Payout, epoch: int, *, named: str | None = None, owner: str = NODE) -> MovePayout:
+    changes = {"provider_ref": ProviderRef(named)} if named is not None else {}
+    step = Step(
+        name="CONFIRMING", lease=Lease(owner=owner, epoch=epoch), send_window_s=5, answer_window_s=600
+    )
+    return a_move(before, before.moved(Status.SENT, "STEP_CONFIRMING", **changes), step=step)
+
+
+def test_a_step_is_kept_with_its_attempt_and_moves_its_times_by_the_databases_clock(journal: Journal) -> None:
+    epoch = journal.leased()
+    sent = journal.moved(an_intent(journal.created(), epoch))
+
+    after = journal.moved(a_step(sent, epoch, named="T-1"))
+
+    assert load_payout(journal.database, sent.transaction_id) == after
+    assert (after.provider_ref, after.taken_at, after.is_unresolved) == ("T-1", None, True)
+    ((phase, provider_ref, submit_count, answer_by, late_by),) = journal.rows(
+        "SELECT phase, provider_ref, submit_count, answer_by, answer_by - send_by FROM app.payout_attempts"
+    )
+    assert (phase, provider_ref, submit_count, answer_by) == ("CONFIRMING", "T-1", 1, after.answer_by)
+    assert abs(late_by - timedelta(seconds=595)) < timedelta(seconds=2)
+    assert sent.answer_by is not None
+    assert after.answer_by is not None
+    assert after.answer_by > sent.answer_by
+    assert journal.one(an_intent(after, epoch)) == IntentDenied(reason="TOO_EARLY")
+
+
+@pytest.mark.parametrize(("epoch_off", "owner"), [(1, NODE), (-1, NODE), (0, "node-b")])
+def test_a_step_is_denied_to_who_does_not_hold_the_shard(
+    journal: Journal, epoch_off: int, owner: str
+) -> None:
+    epoch = journal.leased()
+    sent = journal.moved(an_intent(journal.created(), epoch))
+    assert journal.one(a_step(sent, epoch + epoch_off, owner=owner)) == IntentDenied(reason="LEASE_LOST")
+    assert journal.rows("SELECT phase FROM app.payout_attempts") == [("SUBMIT",)]
+
+
+def test_a_step_is_denied_once_others_may_look_the_attempt_up(journal: Journal) -> None:
+    epoch = journal.leased()
+    sent = journal.moved(an_intent(journal.created(), epoch))
+    journal.answer_time_passes(sent)
+    assert journal.one(a_step(sent, epoch)) == IntentDenied(reason="TOO_LATE")
+    assert journal.one(a_step(replace(sent, version=7), epoch)) == Stale()
+
+
+def test_a_pause_lets_an_attempt_under_way_go_on(journal: Journal) -> None:
+    epoch = journal.leased()
+    sent = journal.moved(an_intent(journal.created(), epoch))
+    controls.set_paused(journal.database, "TMONEY", paused=True, reason="float", who="operator:ada")
+    journal.moved(a_step(sent, epoch))
+
+
+def test_what_a_step_was_told_still_finds_the_payout_when_its_row_has_forgotten_it(journal: Journal) -> None:
+    epoch = journal.leased()
+    stepped = journal.moved(a_step(journal.moved(an_intent(journal.created(), epoch)), epoch, named="T-1"))
+    back = {"provider_ref": None, "account": None, "answer_by": None}
+    waiting = journal.moved(a_move(stepped, stepped.moved(Status.PENDING, "BLOCKED", **back)))
+
+    met = journal.one(MeetWebhook(webhook=a_webhook(provider_ref="T-1")))
+    assert met == Met(transaction_id=waiting.transaction_id, reference=waiting.submission_ref)
+
+    again = journal.moved(an_intent(waiting, epoch))
+    journal.moved(a_step(again, epoch, named="T-1"))
+    assert journal.rows("SELECT phase, provider_ref, submit_count FROM app.payout_attempts") == [
+        ("CONFIRMING", "T-1", 2)
+    ]
+
+
+def test_a_step_whose_commit_was_lost_sight_of_is_found_with_its_times(journal: Journal) -> None:
+    epoch = journal.leased()
+    write = a_step(journal.moved(an_intent(journal.created(), epoch)), epoch, named="T-1")
+    after = journal.moved(write)
+    assert find_landed(journal.database, [write]) == {0: Moved(payout=after)}
+
+
 def test_a_stale_intent_is_stale_rather_than_denied(journal: Journal) -> None:
     epoch = journal.leased()
     controls.set_paused(journal.database, "TMONEY", paused=True, reason="float", who="operator:ada")
@@ -559,6 +638,33 @@ def test_a_webhook_never_meets_by_the_clients_reference(journal: Journal) -> Non
     assert journal.rows("SELECT state, reason, transaction_id FROM app.webhook_events") == [
         ("PARKED", "PAYOUT_NOT_FOUND", None)
     ]
+
+
+def test_a_webhook_that_gives_our_reference_back_as_the_providers_meets_its_payout(journal: Journal) -> None:
+    # Found by the simulation: in memory it was found, in the database it was parked for good.
+    payout = journal.sent()
+    webhook = a_webhook(provider_ref=payout.submission_ref)
+    met = Met(transaction_id=payout.transaction_id, reference=payout.submission_ref)
+    assert journal.one(MeetWebhook(webhook=webhook)) == met
+
+
+def test_that_a_webhook_changes_nothing_holds_for_the_version_that_it_was_decided_on(
+    journal: Journal,
+) -> None:
+    webhook, created = a_webhook(), journal.created()
+    journal.moved(an_intent(created, journal.leased()))
+    write = NoteOnPayout(payout=created, evidence=None, webhook=webhook, webhook_reason="NOT_UPDATED")
+    assert journal.one(write) == Stale()
+    assert journal.count("webhook_events") == 0
+
+
+def test_what_is_merely_noted_leaves_its_webhook_ignored(journal: Journal) -> None:
+    webhook, sent = a_webhook(), journal.sent()
+    noted = replace(
+        a_move(sent, sent.moved(Status.SENT, sent.status_reason), webhook=webhook), noted_as="A_NOTE"
+    )
+    journal.moved(noted)
+    assert journal.rows("SELECT state, reason FROM app.webhook_events") == [("IGNORED", "A_NOTE")]
 
 
 def test_a_parked_webhook_is_reported_when_its_payout_gains_the_reference(journal: Journal) -> None:

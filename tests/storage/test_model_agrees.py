@@ -17,8 +17,9 @@ import peewee
 import pytest
 
 from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, ProviderRef, Status, SubmissionRef, TransactionId
-from nepxy.storage import controls, in_doubt, leases, payouts, webhooks
+from nepxy.storage import accounts, controls, in_doubt, leases, payouts, webhooks
 from nepxy.storage.database import connect_writer, sqlstate_of
 from nepxy.storage.journal import conflict_keys, evidence_json, find_landed, write_batch
 from nepxy.storage.leases import HeldShards
@@ -33,6 +34,7 @@ from nepxy.storage.writes import (
     MovePayout,
     NoteOnPayout,
     PostponePayout,
+    Step,
     WebhookRow,
     Write,
 )
@@ -150,6 +152,8 @@ class Author:
             Status.SENT: (
                 self._accepted,
                 self._accepted,
+                self._stepped,
+                self._stepped,
                 self._intent,
                 self._doubted,
                 self._sent_back,
@@ -196,6 +200,22 @@ class Author:
             answer_window_s=rng.choice((-FAR_S, FAR_S)),
         )
         return a_move(seen, after, intent=intent)
+
+    def _stepped(self, seen: Payout) -> MovePayout:
+        """As an intent may be denied, and may name the provider's reference."""
+        rng = self.rng
+        node = rng.choice(NODES) if self._chance(0.1) else self._owner()
+        epoch = next(iter(self.epochs[node].values()), 0) + (1 if self._chance(0.1) else 0)
+        self._refs += 1
+        named = seen.provider_ref or (ProviderRef(f"P-{self._refs}") if self._chance(0.6) else None)
+        after = seen.moved(Status.SENT, "STEP_CONFIRMING", provider_ref=named)
+        step = Step(
+            name=rng.choice(("CREATED", "CONFIRMING")),
+            lease=Lease(owner=node, epoch=epoch),
+            send_window_s=FAR_S / 2,
+            answer_window_s=rng.choice((-FAR_S, FAR_S, FAR_S)),
+        )
+        return a_move(seen, after, step=step)
 
     def _owner(self) -> str:
         return next((node for node, epochs in self.epochs.items() if epochs), NODES[0])
@@ -319,10 +339,15 @@ class Both:
     def found(self, writes: Sequence[Write]) -> None:
         assert timeless(self.model.find_landed(writes)) == timeless(find_landed(self.real, writes))
 
-    def paused(self, provider: str, paused: bool) -> None:
-        controls.set_paused(self.real, provider, paused=paused, reason="float", who="operator:ada")
-        self.model.set_paused(provider, paused=paused, reason="float", who="operator:ada")
+    def paused(self, provider: str, paused: bool, *, who: str, shortfall: Shortfall | None = None) -> None:
+        wish: dict[str, Any] = {"paused": paused, "reason": f"by {who}", "who": who, "shortfall": shortfall}
+        controls.set_paused(self.real, provider, **wish)
+        self.model.set_paused(provider, **wish)
         assert self.model.paused_providers() == controls.paused_providers(self.real)
+        assert self.model.shortfalls() == controls.shortfalls(self.real)
+        assert [
+            (row.who, row.command, row.target, row.reason) for row in self.model.tables.audit
+        ] == self.rows("SELECT who, command, target, reason FROM app.audit_log ORDER BY audit_id")
 
     def acquired(self, node_id: str, ttl_s: float) -> HeldShards:
         real = leases.acquire_or_renew(self.real, node_id=node_id, host="here", app_version="0", ttl_s=ttl_s)
@@ -367,6 +392,9 @@ class Both:
             )
         ]
         assert ageless[0] == ageless[1]
+        assert self.model.accounts_in_flight(shards=shards) == accounts.accounts_in_flight(
+            self.real, shards=shards
+        )
 
     def compare_rows(self) -> None:
         tables = self.model.tables
@@ -441,7 +469,7 @@ class Both:
 
     def _compare_attempts(self) -> None:
         real = self.rows(
-            "SELECT submission_ref::text, transaction_id::text, generation, provider, account, submit_count,"
+            "SELECT submission_ref::text, transaction_id::text, generation, provider, account, phase, submit_count,"
             " in_doubt_since, provider_ref, closed_reason, send_by, answer_by FROM app.payout_attempts ORDER BY 1"
         )
         model = [
@@ -451,6 +479,7 @@ class Both:
                 row.generation,
                 row.provider,
                 row.account,
+                row.phase,
                 row.submit_count,
                 row.in_doubt_since,
                 row.provider_ref,
@@ -515,7 +544,13 @@ def test_the_model_answers_and_keeps_what_postgresql_does(both: Both, seed: int)
     for number in range(BATCHES):
         dice = rng.random()
         if dice < 0.04:
-            both.paused(rng.choice(PROVIDERS), rng.random() < 0.3)
+            short = rng.choice((None, Shortfall(amount=rng.choice((1, 2)), currency="XOF")))
+            who = rng.choice(("engine", "operator:ada"))
+            both.paused(rng.choice(PROVIDERS), rng.random() < 0.3, who=who, shortfall=short)
+            if rng.random() < 0.7:
+                # What is paused for good denies every intent.
+                for provider in PROVIDERS:
+                    both.paused(provider, False, who="operator:ada")
         elif dice < 0.08:
             node = rng.choice(NODES)
             author.epochs[node] = both.acquired(node, rng.choice((FAR_S, FAR_S, -FAR_S))).epochs

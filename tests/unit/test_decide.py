@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from nepxy.engine.capabilities import RepeatedReference
-from nepxy.engine.decide import Evidence, Policy
+from nepxy.engine.decide import STEP_COMMITTED, Evidence, Policy
+from nepxy.engine.decide.decision import STEP_REFUSED
 from nepxy.engine.effects import Ask, GiveBackSlot, PauseProvider, Postpone, RequestSlot, Submit, WakeAt
 from nepxy.engine.events import (
     CancelRequested,
@@ -18,10 +19,11 @@ from nepxy.engine.events import (
     ProviderRefRefused,
     SlotGranted,
     Source,
+    StepReached,
     Work,
 )
-from nepxy.engine.outcomes import Finding, OutcomeClass, ReportedTerms
-from nepxy.engine.payout import Payout, Status
+from nepxy.engine.outcomes import Finding, OutcomeClass, ReportedTerms, Shortfall
+from nepxy.engine.payout import Payout, ProviderRef, Status
 from tests.factories import NOW, THEIRS, a_payout, a_policy, a_reference, answered, decided, reported
 
 OTHER_AMOUNT = ReportedTerms(amount=999)
@@ -132,7 +134,7 @@ def test_what_is_taken_and_cannot_be_asked_about_waits_for_a_webhook_until_it_ex
 
 
 @pytest.mark.parametrize("finding", [Finding.IN_FLIGHT, Finding.NO_ANSWER])
-@pytest.mark.parametrize("known", [{"provider_ref": THEIRS}, {"taken_at": NOW}])
+@pytest.mark.parametrize("known", [{"provider_ref": THEIRS, "taken_at": NOW}, {"taken_at": NOW}])
 def test_what_the_provider_has_and_does_not_end_goes_to_a_person_when_it_expires(
     finding: Finding, known: dict[str, Any]
 ) -> None:
@@ -181,7 +183,7 @@ def test_absent_contradicts_what_was_taken_a_doubt_first_and_a_persons_matter_af
 
 
 def test_a_reference_of_theirs_is_looked_up_by_ours_where_theirs_cannot_be_asked_for() -> None:
-    payout = a_payout(status=Status.SENT, provider_ref=THEIRS)
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS, taken_at=NOW)
     by_ours = a_policy(status=False)
     assert decided(payout, DueReached(), policy=by_ours).effects == (RequestSlot(work=Work.LOOKUP),)
     assert decided(payout, SlotGranted(work=Work.POLL), policy=by_ours).effects == (Ask(work=Work.LOOKUP),)
@@ -342,6 +344,8 @@ RENEWING: dict[str, Any] = {"source": Source.WEBHOOK, "retry_with_new_reference"
     ("known", "policy", "asked"),
     [
         ({"provider_ref": THEIRS}, a_policy(lookup=False), Work.POLL),
+        ({"provider_ref": THEIRS, "taken_at": NOW}, a_policy(), Work.POLL),
+        ({"provider_ref": THEIRS}, a_policy(), Work.LOOKUP),
         ({}, a_policy(), Work.LOOKUP),
         ({"provider_ref": THEIRS}, a_policy(status=False), Work.LOOKUP),
     ],
@@ -401,6 +405,171 @@ def test_a_reference_that_another_payout_has_is_a_persons_matter_and_is_said_onc
     assert decided(held, REFUSED).payout == held
     for finding in (Finding.PAID, Finding.IN_FLIGHT, Finding.UNPAID):
         assert decided(held, reported(finding, provider_ref=THEIRS)).payout == held
+
+
+# ---- submits of several writes -----------------------------------------------------------------
+
+
+REJECTS = a_policy(repeated=RepeatedReference.REJECTS)
+
+
+def a_step(
+    step: str = "CONFIRMING", *, attempt: int = 1, generation: int = 0, named: Any = None
+) -> StepReached:
+    return StepReached(reference=a_reference(generation), attempt=attempt, step=step, provider_ref=named)
+
+
+def test_a_step_is_committed_with_what_the_provider_calls_it_and_moves_the_time_of_its_answer() -> None:
+    payout = a_payout(status=Status.SENT, answer_by=NOW + timedelta(seconds=3))
+    decision = decided(payout, a_step(named=THEIRS))
+    after = decision.payout
+    assert (after.status, after.status_reason, decision.step) == (
+        Status.SENT,
+        "STEP_CONFIRMING",
+        "CONFIRMING",
+    )
+    assert (after.provider_ref, after.taken_at, after.is_unresolved) == (THEIRS, None, True)
+    assert after.answer_by == after.next_retry_at == NOW + timedelta(seconds=30)
+    assert (decision.answer, after.attempt_count) == (STEP_COMMITTED, 1)
+    assert decision.evidence is not None
+    assert (decision.evidence.attempt, decision.evidence.provider_ref) == (1, THEIRS)
+
+
+@pytest.mark.parametrize(
+    ("payout", "step"),
+    [
+        (a_payout(), a_step()),
+        (a_payout(status=Status.REVIEW), a_step()),
+        (a_payout(status=Status.CONFIRMED), a_step()),
+        (a_payout(status=Status.CANCELLED), a_step()),
+        (a_payout(status=Status.SENT, attempt_count=2), a_step()),
+        (a_payout(status=Status.SENT, generation=1), a_step()),
+        (a_payout(status=Status.SENT, taken_at=NOW), a_step()),
+        (a_payout(status=Status.SENT, account="account-2"), a_step()),
+    ],
+    ids=[
+        "pending",
+        "review",
+        "confirmed",
+        "cancelled",
+        "older attempt",
+        "older reference",
+        "taken",
+        "account",
+    ],
+)
+def test_a_step_is_refused_where_anything_else_is_known(payout: Payout, step: StepReached) -> None:
+    decision = decided(payout, step)
+    assert (decision.payout, decision.answer, decision.effects) == (payout, STEP_REFUSED, ())
+
+
+def test_a_step_with_another_name_than_the_one_known_is_refused_and_told() -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS)
+    decision = decided(payout, a_step(named=ProviderRef("another")))
+    assert (decision.payout, decision.answer) == (payout, STEP_REFUSED)
+    assert decision.discrepancy is not None
+    assert decision.discrepancy.kind == "PROVIDER_REF_DIFFERS"
+    assert decided(payout, a_step(named=THEIRS)).answer == STEP_COMMITTED
+
+
+def test_a_name_of_theirs_alone_does_not_mean_that_it_was_taken() -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS)
+    lost = decided(payout, DueReached(), policy=REJECTS)
+    assert (lost.payout.status_reason, lost.payout.in_doubt_since) == ("ANSWER_LOST", NOW)
+    # By our reference first: theirs may be one of two.
+    assert decided(lost.payout, DueReached(), policy=REJECTS).effects == (RequestSlot(work=Work.LOOKUP),)
+    refused = decided(payout, answered(OutcomeClass.REJECTED)).payout
+    assert refused.status is Status.FAILED
+
+
+@pytest.mark.parametrize("finding", [Finding.UNFINISHED, Finding.ABSENT])
+def test_what_was_begun_and_not_finished_is_sent_again_only_where_repeating_is_proven_harmless(
+    finding: Finding,
+) -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS, in_doubt_since=NOW)
+    assert decided(payout, reported(finding, attempt=1), policy=REJECTS).effects == (
+        RequestSlot(work=Work.RESEND),
+    )
+    begun = decided(payout, SlotGranted(work=Work.RESEND), policy=REJECTS)
+    assert begun.is_intent
+    assert begun.payout.provider_ref == THEIRS
+    careful = decided(payout, reported(finding, attempt=1), now=NOW + timedelta(hours=1)).payout
+    assert careful.status is Status.REVIEW
+    assert careful.status_reason == {"UNFINISHED": "UNFINISHED", "ABSENT": "ABSENT_UNPROVEN"}[finding.value]
+
+
+def test_unfinished_proves_nothing_by_itself() -> None:
+    taken = a_payout(status=Status.SENT, taken_at=NOW, in_doubt_since=NOW)
+    for payout in (taken, a_payout(status=Status.CONFIRMED), a_payout()):
+        decision = decided(payout, reported(Finding.UNFINISHED), policy=REJECTS)
+        assert decision.payout == payout
+        assert RequestSlot(work=Work.RESEND) not in decision.effects
+    unasked = reported(Finding.UNFINISHED, source=Source.WEBHOOK)
+    doubtful = a_payout(status=Status.SENT, in_doubt_since=NOW)
+    assert RequestSlot(work=Work.RESEND) not in decided(doubtful, unasked, policy=REJECTS).effects
+
+
+def test_what_was_begun_with_other_terms_is_never_finished() -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS, in_doubt_since=NOW)
+    decision = decided(payout, reported(Finding.UNFINISHED, terms=OTHER_AMOUNT), policy=REJECTS)
+    assert (decision.payout.status, decision.payout.status_reason) == (Status.REVIEW, "TERMS_DIFFER")
+
+
+def test_what_goes_back_keeps_no_name_of_theirs_and_keeps_its_reference() -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS)
+    back = decided(payout, answered(OutcomeClass.BLOCKED)).payout
+    assert (back.status, back.provider_ref) == (Status.PENDING, None)
+    assert back.submission_ref == payout.submission_ref
+
+
+def test_what_is_in_flight_under_another_name_than_a_step_told_is_taken_all_the_same() -> None:
+    payout = a_payout(status=Status.SENT, provider_ref=THEIRS, in_doubt_since=NOW)
+    decision = decided(
+        payout, reported(Finding.IN_FLIGHT, provider_ref=ProviderRef("another")), policy=REJECTS
+    )
+    assert (decision.payout.taken_at, decision.payout.provider_ref) == (NOW, THEIRS)
+    assert decision.discrepancy is not None
+
+
+# ---- for want of money of ours -----------------------------------------------------------------
+
+
+SHORT = Shortfall(amount=1000, currency="XOF")
+
+
+def test_a_refusal_for_want_of_balance_pauses_the_provider_and_says_how_much_is_wanted() -> None:
+    blocked = answered(OutcomeClass.BLOCKED, reason="NOT_ENOUGH_FUNDS", shortfall=SHORT)
+    decision = decided(a_payout(status=Status.SENT), blocked)
+    assert decision.payout.status is Status.PENDING
+    assert PauseProvider(reason="NOT_ENOUGH_FUNDS", shortfall=SHORT) in decision.effects
+
+
+def test_an_end_unpaid_for_want_of_balance_pauses_and_tries_again_without_using_up_a_try() -> None:
+    tired = a_payout(status=Status.SENT, attempt_count=5, taken_at=NOW)
+    short: dict[str, Any] = {"reason": "NOT_ENOUGH_FUNDS", "blocks_provider": True, "shortfall": SHORT}
+    heard = reported(Finding.UNPAID, attempt=5, retry_with_new_reference=True, **short)
+    decision = decided(tired, heard)
+    after = decision.payout
+    assert (after.status, after.generation, after.counted_attempts) == (Status.PENDING, 1, 4)
+    assert decision.effects[0] == PauseProvider(reason="NOT_ENOUGH_FUNDS", shortfall=SHORT)
+    # The same fact without that word is the payout's own matter, and its tries are used up.
+    plain = decided(tired, reported(Finding.UNPAID, attempt=5, retry_with_new_reference=True))
+    assert plain.payout.status is Status.FAILED
+    assert not any(isinstance(effect, PauseProvider) for effect in plain.effects)
+
+
+def test_an_end_unpaid_that_blocks_and_is_final_pauses_all_the_same() -> None:
+    decision = decided(a_payout(status=Status.SENT), reported(Finding.UNPAID, blocks_provider=True))
+    assert decision.payout.status is Status.FAILED
+    assert decision.effects[0] == PauseProvider(reason="CODE")
+
+
+def test_a_webhook_that_blocks_is_asked_about_before_anything_follows() -> None:
+    told = reported(
+        Finding.UNPAID, source=Source.WEBHOOK, retry_with_new_reference=True, blocks_provider=True
+    )
+    decision = decided(a_payout(status=Status.SENT), told)
+    assert decision.effects == (RequestSlot(work=Work.LOOKUP),)
 
 
 # ---- facts that settle nothing are kept --------------------------------------------------------
@@ -508,7 +677,7 @@ def test_the_same_answer_twice_never_counts_more_unreached_attempts_than_made() 
 
 
 def test_a_report_in_review_that_teaches_nothing_writes_no_row() -> None:
-    payout = a_payout(status=Status.REVIEW, provider_ref=THEIRS)
+    payout = a_payout(status=Status.REVIEW, provider_ref=THEIRS, taken_at=NOW)
     assert decided(payout, reported(Finding.IN_FLIGHT, provider_ref=THEIRS)).payout == payout
 
 
@@ -518,3 +687,64 @@ def test_paid_after_the_end_opens_a_discrepancy_and_rewrites_nothing(status: Sta
     decision = decided(payout, reported(Finding.PAID))
     assert decision.payout == payout
     assert decision.discrepancy is not None
+
+
+# ---- names -------------------------------------------------------------------------------------
+
+
+def test_our_own_reference_given_back_is_no_name_of_theirs_and_the_real_one_is_learned() -> None:
+    echoed = a_payout(status=Status.SENT, taken_at=NOW)
+    echoed = replace(echoed, provider_ref=ProviderRef(echoed.submission_ref))
+    in_flight = decided(echoed, reported(Finding.IN_FLIGHT, provider_ref=THEIRS))
+    assert (in_flight.payout.provider_ref, in_flight.discrepancy) == (THEIRS, None)
+    paid = decided(echoed, reported(Finding.PAID, provider_ref=THEIRS))
+    assert (paid.payout.status, paid.payout.provider_ref, paid.discrepancy) == (
+        Status.CONFIRMED,
+        THEIRS,
+        None,
+    )
+    assert decided(echoed, reported(Finding.UNPAID, provider_ref=THEIRS)).payout.status is Status.FAILED
+
+
+@pytest.mark.parametrize("finding", [Finding.IN_FLIGHT, Finding.UNPAID])
+def test_a_second_name_does_not_keep_a_payout_sent_for_ever(finding: Finding) -> None:
+    payout = a_payout(status=Status.SENT, taken_at=NOW, provider_ref=THEIRS)
+    other = reported(finding, provider_ref=ProviderRef("another"))
+    before = decided(payout, other)
+    assert before.payout == payout
+    assert before.discrepancy is not None
+    after = decided(payout, other, now=payout.expires_at)
+    assert (after.payout.status, after.payout.status_reason) == (Status.REVIEW, "OVERDUE")
+    assert after.discrepancy is not None
+
+
+def test_a_name_that_comes_after_the_end_is_learned_and_a_second_one_is_a_discrepancy() -> None:
+    confirmed = decided(a_payout(status=Status.SENT), reported(Finding.PAID)).payout
+    assert confirmed.provider_ref is None
+    late = decided(confirmed, answered(OutcomeClass.ACCEPTED, provider_ref=THEIRS))
+    assert (late.payout.status, late.payout.provider_ref) == (Status.CONFIRMED, THEIRS)
+    assert late.noted_as == "NAME_LEARNED"
+    again = decided(late.payout, reported(Finding.PAID, provider_ref=ProviderRef("another")))
+    assert again.payout == late.payout
+    assert again.discrepancy is not None
+    assert again.discrepancy.kind == "PROVIDER_REF_DIFFERS"
+
+
+def test_an_unpaid_webhook_that_may_speak_of_an_earlier_attempt_is_asked_about_and_fails_nothing() -> None:
+    second = a_payout(status=Status.SENT, attempt_count=2, unreached_count=1)
+    webhook = reported(Finding.UNPAID, source=Source.WEBHOOK, attempt=None)
+    decision = decided(second, webhook)
+    assert (decision.payout.status, decision.noted_as) == (Status.SENT, "UNPAID_UNPLACED")
+    assert decision.evidence is not None
+    only = a_payout(status=Status.SENT)
+    assert decided(only, webhook).payout.status is Status.FAILED
+    taken = replace(second, taken_at=NOW)
+    assert decided(taken, webhook).payout.status is Status.FAILED
+
+
+def test_a_payout_long_past_its_time_needs_no_place_at_a_dead_provider_to_leave_sent() -> None:
+    payout = a_payout(status=Status.SENT, taken_at=NOW, provider_ref=THEIRS)
+    grace = timedelta(seconds=a_policy().retry.poll_cap_s)
+    assert decided(payout, DueReached(), now=payout.expires_at).payout.status is Status.SENT
+    late = decided(payout, DueReached(), now=payout.expires_at + grace).payout
+    assert (late.status, late.status_reason) == (Status.REVIEW, "OVERDUE")

@@ -423,6 +423,7 @@ def test_the_other_modes_variables_and_secret_files_are_no_slips() -> None:
         ({"CORS_ALLOW_ORIGINS": "*"}, "CORS_ALLOW_ORIGINS: lets every page"),
         ({"THUNES_ALLOW_UNSIGNED_WEBHOOKS": "true"}, "THUNES_ALLOW_UNSIGNED_WEBHOOKS: is never honoured"),
         ({"THUNES_USE_SIMULATION": "true"}, "THUNES_USE_SIMULATION: is never honoured"),
+        ({"MOMO_TARGET_ENV": "mtnbenim"}, "MOMO_TARGET_ENV: 'mtnbenim' is no environment that is known"),
         (
             {"TMONEY_REAL_STATUS_URL_TEMPLATE": ""},
             "TMONEY_REAL_STATUS_URL_TEMPLATE: is missing: without a webhook",
@@ -432,6 +433,22 @@ def test_the_other_modes_variables_and_secret_files_are_no_slips() -> None:
 def test_production_warns(change: dict[str, str], start: str) -> None:
     (line,) = settings(**{**PRODUCTION, **change}).warnings
     assert line.startswith(start)
+
+
+MOMO = {
+    "MM_ENABLED_PROVIDERS": "MOMO",
+    "MOMO_REAL_BASE_URL": "https://momo.example",
+    "MOMO_REAL_SUBSCRIPTION_KEY_DISBURSEMENT": "s",
+    "MOMO_REAL_API_USER": "u",
+    "MOMO_REAL_API_KEY": "k",
+    "MOMO_TARGET_ENV": "mtnbenin",
+}
+
+
+def test_a_webhook_secret_is_needed_only_where_webhooks_are_signed() -> None:
+    assert settings(**{**PRODUCTION, **MOMO}).momo.enabled
+    (problem,) = problems(without(PRODUCTION, "TMONEY_WEBHOOK_SECRET"))
+    assert "TMONEY is enabled without TMONEY_WEBHOOK_SECRET" in problem
 
 
 def test_mixed_up_mode_and_environment_are_pointed_out() -> None:

@@ -3,7 +3,7 @@
 | what happened | its rules are in |
 | --- | --- |
 | the payout's time has come; a place was granted; the database refused an intent | `time_rules` |
-| a submit was answered | `submit_rules` |
+| a submit came to its next write, or was answered | `submit_rules` |
 | a poll, a look-up or a webhook said something; a hint | `report_rules` |
 | ... namely that the provider has it, or has paid it, or paid and took it back | `taken_rules` |
 | ... or that it ended unpaid, which a refused submit says too | `unpaid_rules` |
@@ -15,12 +15,13 @@ What all of them share (the questions that may be asked of a payout, and the way
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from nepxy.engine.decide import own_rules, report_rules, submit_rules, time_rules
 from nepxy.engine.decide.case import Case
-from nepxy.engine.decide.decision import NOT_UPDATED, Decision, Policy
+from nepxy.engine.decide.decision import NOT_UPDATED, STEP_COMMITTED, Decision, Policy
 from nepxy.engine.events import (
     CancelRequested,
     CrashedTooOften,
@@ -30,12 +31,13 @@ from nepxy.engine.events import (
     ProviderRefRefused,
     SlotGranted,
     StatusReported,
+    StepReached,
     SubmitAnswered,
 )
 from nepxy.engine.evidence import Discrepancy, Evidence
-from nepxy.engine.payout import Payout
+from nepxy.engine.payout import Payout, ProviderRef, Status
 
-__all__ = ["NOT_UPDATED", "Decision", "Discrepancy", "Evidence", "Policy", "decide"]
+__all__ = ["NOT_UPDATED", "STEP_COMMITTED", "Decision", "Discrepancy", "Evidence", "Policy", "decide"]
 
 
 def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitter: float) -> Decision:
@@ -63,10 +65,12 @@ def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitte
             return time_rules.slot_granted(case, work)
         case IntentRefused(reason=reason):
             return time_rules.intent_refused(case, reason)
+        case StepReached():
+            return submit_rules.step_reached(case, event)
         case SubmitAnswered():
-            return submit_rules.submit_answered(case, event)
+            return _with_their_name(case, submit_rules.submit_answered(case, event))
         case StatusReported():
-            return report_rules.status_reported(case, event)
+            return _with_their_name(case, report_rules.status_reported(case, event))
         case ProviderRefRefused():
             return own_rules.provider_ref_refused(case, event)
         case CrashedTooOften(detail=detail):
@@ -75,3 +79,17 @@ def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitte
             return own_rules.cancel_requested(case)
         case _:
             assert_never(event)
+
+
+def _with_their_name(case: Case, decision: Decision) -> Decision:
+    """Whatever else a word of the provider leads to, its name for the current reference is kept (money rule 9).
+
+    By that name it is polled, and later webhooks may use no other.
+    """
+    payout, evidence = decision.payout, decision.evidence
+    if payout is case.payout or evidence is None or evidence.provider_ref is None:
+        return decision
+    speaks_of_now = evidence.reference == payout.submission_ref == case.payout.submission_ref
+    if case.their_name is not None or not speaks_of_now or payout.status is Status.PENDING:
+        return decision
+    return replace(decision, payout=replace(payout, provider_ref=ProviderRef(evidence.provider_ref)))

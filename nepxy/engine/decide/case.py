@@ -13,7 +13,7 @@ from nepxy.engine.decide.decision import NOT_UPDATED, Decision, Policy
 from nepxy.engine.effects import Effect, Postpone, RequestSlot, WakeAt
 from nepxy.engine.events import Work
 from nepxy.engine.evidence import Discrepancy, Evidence
-from nepxy.engine.payout import Payout, Status
+from nepxy.engine.payout import Payout, ProviderRef, Status
 from nepxy.engine.retry import next_poll_at, next_retry_at
 
 ONLY_A_PERSON_SETTLES: Final = frozenset({"OLDER_REFERENCE_PAID", "TERMS_DIFFER", "PROVIDER_REF_TAKEN"})
@@ -40,6 +40,12 @@ class Case:
         return self.now >= self.payout.expires_at
 
     @property
+    def long_expired(self) -> bool:
+        """Whether there was time enough since then to ask the provider once more, and its answer is not here."""
+        grace = timedelta(seconds=self.policy.retry.poll_cap_s)
+        return self.now >= self.payout.expires_at + grace and not self.answer_is_awaited
+
+    @property
     def account_changed(self) -> bool:
         """Sent through one account, and another one is configured; none configured is merely "not now"."""
         return self.policy.account is not None and self.payout.account not in (None, self.policy.account)
@@ -50,6 +56,17 @@ class Case:
         return self.policy.account is None or self.payout.account is None or self.account_changed
 
     @property
+    def their_name(self) -> ProviderRef | None:
+        """What the provider calls it; our own reference given back is no name of theirs."""
+        name, ours = self.payout.provider_ref, str(self.payout.submission_ref)
+        return None if name is not None and str(name) == ours else name
+
+    @property
+    def other_attempts_may_be_unresolved(self) -> bool:
+        """Whether a word about "the payout" may speak of an earlier attempt than the one whose answer is still out."""
+        return self.payout.is_unresolved and self.payout.attempt_count > 1
+
+    @property
     def held_for_a_person(self) -> bool:
         """Whether it is in REVIEW for a reason that no word of the provider answers."""
         return self.payout.status is Status.REVIEW and self.payout.status_reason in ONLY_A_PERSON_SETTLES
@@ -58,11 +75,15 @@ class Case:
 
     @property
     def question(self) -> Work | None:
-        """How the provider can be asked about the current reference: by its own name for it first, else by ours."""
+        """How the provider can be asked about the current reference: by its own name for it first, else by ours.
+
+        While nobody knows whether it was taken, by ours first: a step's name for it need not be the only one.
+        """
         payout, capabilities = self.payout, self.policy.capabilities
         if not payout.is_at_provider or self.nobody_to_ask:
             return None
-        if payout.provider_ref is not None and capabilities.status_by_provider_ref:
+        by_theirs = payout.provider_ref is not None and capabilities.status_by_provider_ref
+        if by_theirs and (payout.is_taken or not capabilities.lookup_by_reference):
             return Work.POLL
         return Work.LOOKUP if capabilities.lookup_by_reference else None
 
@@ -160,6 +181,12 @@ class Case:
         effects = (Postpone(until=self.poll_time(retry_after_s)),) if waits else ()
         return self.nothing(*effects, answer=self.already(), discrepancy=discrepancy, evidence=evidence)
 
+    def stays(self, evidence: Evidence, discrepancy: Discrepancy) -> Decision:
+        """It cannot be settled by what was said, and is not SENT for ever over it."""
+        if self.expired and self.payout.status is Status.SENT:
+            return self.overdue(evidence, discrepancy=discrepancy)
+        return self.later(discrepancy=discrepancy, evidence=evidence)
+
     def noted(self, why: str, evidence: Evidence, *effects: Effect, **changes: Any) -> Decision:
         """A fact that moves nothing gets its row in the history all the same (money rule 8)."""
         payout = self.payout
@@ -219,7 +246,9 @@ class Case:
             payout=reviewed, evidence=evidence, effects=(WakeAt(at=later),), discrepancy=discrepancy
         )
 
-    def overdue(self, evidence: Evidence, **changes: Any) -> Decision:
+    def overdue(
+        self, evidence: Evidence, *, discrepancy: Discrepancy | None = None, **changes: Any
+    ) -> Decision:
         """Its time is over, and the provider has not ended it: no payout is SENT for ever."""
         if self.payout.is_taken:
             return self.review(
@@ -227,6 +256,7 @@ class Case:
                 "The provider took it, and had not settled it when it expired: ask the provider for its end, then "
                 "confirm or fail it. The engine goes on asking meanwhile, and takes the answer.",
                 evidence,
+                discrepancy,
                 **changes,
             )
         return self.review(
@@ -234,5 +264,6 @@ class Case:
             "The provider could not say what became of our reference until this payout expired: "
             "ask it, then confirm or fail it.",
             evidence,
+            discrepancy,
             **changes,
         )

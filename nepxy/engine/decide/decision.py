@@ -12,6 +12,8 @@ from nepxy.engine.payout import Payout
 from nepxy.engine.retry import RetryPolicy
 
 NOT_UPDATED: Final = "NOT_UPDATED"
+STEP_COMMITTED: Final = "STEP_COMMITTED"
+STEP_REFUSED: Final = "STEP_REFUSED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,5 +43,7 @@ class Decision:
     """`APPLIED`, or the code of why nothing changed: `ALREADY_CONFIRMED`, `NOT_UPDATED`, ..."""
     is_intent: bool = field(default=False)
     """An attempt begins: the database checks pause, expiry, epoch and `answer_by` once more."""
+    step: str | None = None
+    """A submit goes on to its next write: the database checks epoch and `answer_by` once more."""
     noted_as: str | None = None
     """The `why` of the history's row for a fact that changes neither state nor reason; None: the reason says it."""

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import Decision
-from nepxy.engine.decide.taken_rules import reversed_by_provider, taken
+from nepxy.engine.decide.taken_rules import reversed_by_provider, taken, terms_differ
 from nepxy.engine.decide.unpaid_rules import unpaid
 from nepxy.engine.effects import RequestSlot, WakeAt
 from nepxy.engine.events import Source, StatusReported, Work
@@ -49,11 +49,13 @@ def status_reported(case: Case, event: StatusReported) -> Decision:
             return unpaid(case, event, evidence, outdated=outdated)
         case Finding.REVERSED:
             return reversed_by_provider(case, event, evidence)
-        case Finding.ABSENT:
+        case Finding.ABSENT | Finding.UNFINISHED:
             # "I do not know it" answers a question; unasked it would say nothing.
             if not speaks_of_now or event.source is Source.WEBHOOK or not payout.is_at_provider:
                 return case.later()
-            return _absent(case, evidence)
+            if report.finding is Finding.ABSENT:
+                return _absent(case, evidence)
+            return _unfinished(case, event, evidence)
         case Finding.NO_ANSWER:
             overdue = speaks_of_now and case.expired and payout.status is Status.SENT
             return case.overdue(evidence) if overdue else case.later(retry_after_s=report.retry_after_s)
@@ -73,6 +75,31 @@ def _absent(case: Case, evidence: Evidence) -> Decision:
             "ABSENT_UNPROVEN",
             "The provider does not know our reference, which proves nothing by itself, and it may not be "
             "sent again without proof: check the provider's portal, then confirm, fail or release it.",
+            evidence,
+        )
+    return case.later()
+
+
+def _unfinished(case: Case, event: StatusReported, evidence: Evidence) -> Decision:
+    """The provider waits for our next write, as far as it knows: our last one may still be on its way to it."""
+    payout = case.payout
+    differ = event.report.terms.differ_from(
+        amount=payout.amount, currency=payout.currency, phone_e164=payout.phone_e164
+    )
+    if differ:
+        # Finished, it would pay something else.
+        text = f"The provider has our reference begun with another {', '.join(differ)} than ours"
+        return terms_differ(case, text, evidence)
+    if payout.is_taken:
+        overdue = case.expired and payout.status is Status.SENT
+        return case.overdue(evidence) if overdue else case.later()
+    if case.may_resend:
+        return case.nothing(RequestSlot(work=Work.RESEND))
+    if payout.status is Status.SENT and case.now >= case.absent_counts_at:
+        return case.review(
+            "UNFINISHED",
+            "The provider has it begun and not finished, and pays nothing until it is; it may not be sent again "
+            "without proof: check the provider's portal, then confirm, fail or release it.",
             evidence,
         )
     return case.later()

@@ -1,22 +1,55 @@
-"""The answer to a submit, whenever it comes: what it says of its own attempt, and what it does not say of another."""
+"""A submit's next write, and its answer: what it says of its own attempt, and what it does not say of another."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Final
 
 from nepxy.engine.decide.case import KEEPS_REVIEW_OPEN, Case
-from nepxy.engine.decide.decision import Decision
-from nepxy.engine.decide.taken_rules import taken
+from nepxy.engine.decide.decision import STEP_COMMITTED, STEP_REFUSED, Decision
+from nepxy.engine.decide.taken_rules import renamed, taken
 from nepxy.engine.decide.unpaid_rules import failed, unpaid_after_confirmed
 from nepxy.engine.effects import Effect, PauseProvider, SlowDown, WakeAt
-from nepxy.engine.events import SubmitAnswered
+from nepxy.engine.events import StepReached, SubmitAnswered
 from nepxy.engine.evidence import Evidence
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass
 from nepxy.engine.payout import Status
 
 LATE_ANSWER: Final = "LATE_ANSWER"
 """The `why` of an answer that settles nothing any more."""
+
+
+def step_reached(case: Case, event: StepReached) -> Decision:
+    """A submit of several writes wants to make its next one: only while nothing else is known of it.
+
+    Whether it is late is for the database to say, whose clock `answer_by` is by. A name that the provider gives it
+    on the way is kept, and does not mean that it was taken: money moves at the last write.
+    """
+    payout = case.payout
+    current = event.reference == payout.submission_ref and event.attempt == payout.attempt_count
+    evidence = Evidence(
+        source="submit",
+        reference=event.reference,
+        attempt=event.attempt,
+        provider_ref=event.provider_ref,
+        rule=f"rule 2: step {event.step}",
+    )
+    if not current or payout.status is not Status.SENT or payout.is_taken or case.nobody_to_ask:
+        return case.nothing(answer=STEP_REFUSED)
+    differs = renamed(case, event.provider_ref)
+    if differs is not None:
+        # A second thing of theirs under one reference of ours: going on could pay both.
+        return case.nothing(answer=STEP_REFUSED, discrepancy=differs, evidence=evidence)
+    answer_by = case.now + timedelta(seconds=case.policy.retry.answer_window_s)
+    reached = payout.moved(
+        Status.SENT,
+        f"STEP_{event.step}",
+        provider_ref=case.their_name or event.provider_ref or payout.provider_ref,
+        answer_by=answer_by,
+        next_retry_at=max(answer_by, payout.next_retry_at or answer_by),
+    )
+    return Decision(payout=reached, evidence=evidence, step=event.step, answer=STEP_COMMITTED)
 
 
 def submit_answered(case: Case, event: SubmitAnswered) -> Decision:
@@ -61,7 +94,7 @@ def _is_unclear(outcome: Outcome) -> bool:
 def _for_the_provider(outcome: Outcome) -> tuple[Effect, ...]:
     """What an answer says of the provider as a whole holds whatever it says of this payout."""
     if outcome.kind is OutcomeClass.BLOCKED:
-        return (PauseProvider(reason=outcome.reason),)
+        return (PauseProvider(reason=outcome.reason, shortfall=outcome.shortfall),)
     if outcome.kind is OutcomeClass.THROTTLED:
         return (SlowDown(retry_after_s=outcome.retry_after_s),)
     return ()
@@ -134,7 +167,7 @@ def _repeat_rejected(case: Case, outcome: Outcome, evidence: Evidence) -> Decisi
     The earlier request may still be on its way: found by the simulation, a repeat that overtook it was refused and
     forgotten, and then the earlier one arrived and was paid.
     """
-    if case.policy.capabilities.lookup_by_reference:
+    if case.policy.capabilities.lookup_by_reference or case.question is not None:
         text = (
             f"The repeated attempt was refused ({outcome.reason}), which says nothing about the earlier one"
         )
@@ -177,6 +210,8 @@ def _back_to_pending(case: Case, outcome: Outcome, evidence: Evidence, reason: s
         Status.PENDING,
         reason,
         unreached_count=unreached,
+        # What its steps left at the provider is found again by our reference, which stays.
+        provider_ref=None,
         next_retry_at=later,
         answer_by=None,
         account=None,

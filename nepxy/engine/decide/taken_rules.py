@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import Decision
@@ -12,6 +13,9 @@ from nepxy.engine.events import Event, StatusReported
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.outcomes import Finding, ReportedTerms
 from nepxy.engine.payout import ProviderRef, Status, SubmissionRef
+
+NAME_LEARNED: Final = "NAME_LEARNED"
+"""The `why` of a provider reference that came after the end."""
 
 
 def taken(
@@ -32,7 +36,7 @@ def taken(
     payout, paid = case.payout, finding is Finding.PAID
     differ = terms.differ_from(amount=payout.amount, currency=payout.currency, phone_e164=payout.phone_e164)
     if payout.status.is_final:
-        return _after_final(case, paid, reference, differ, evidence)
+        return _after_final(case, paid, reference, provider_ref, differ, evidence)
     if reference != payout.submission_ref:
         return _older_reference(case, paid, reference, evidence)
     if differ:
@@ -42,25 +46,25 @@ def taken(
         return _adopt_unsent(case, evidence, event)
     if case.held_for_a_person:
         return _beside_what_is_held(case, paid, evidence)
-    renamed = _renamed(case, provider_ref)
+    differs = renamed(case, provider_ref)
     if paid:
         settled = case.settle(
             Status.CONFIRMED,
             reason,
             evidence,
-            provider_ref=payout.provider_ref or provider_ref,
+            provider_ref=case.their_name or provider_ref or payout.provider_ref,
             taken_at=payout.taken_at or case.now,
             last_error=None,
         )
-        return replace(settled, discrepancy=renamed)
-    if renamed is not None:
-        return case.later(discrepancy=renamed, evidence=evidence)
-    return _in_flight(case, provider_ref, evidence)
+        return replace(settled, discrepancy=differs)
+    if differs is not None and payout.is_taken:
+        return case.stays(evidence, differs)
+    return replace(_in_flight(case, provider_ref, evidence), discrepancy=differs)
 
 
-def _renamed(case: Case, provider_ref: ProviderRef | None) -> Discrepancy | None:
+def renamed(case: Case, provider_ref: ProviderRef | None) -> Discrepancy | None:
     """Rule 9: a provider reference is given only where none is stored; another one is a matter for a person."""
-    known = case.payout.provider_ref
+    known = case.their_name
     if known is None or provider_ref is None or known == provider_ref:
         return None
     text = (
@@ -93,8 +97,8 @@ def _beside_what_is_held(case: Case, paid: bool, evidence: Evidence) -> Decision
 
 def _in_flight(case: Case, provider_ref: ProviderRef | None, evidence: Evidence) -> Decision:
     payout = case.payout
-    new_name = payout.provider_ref is None and provider_ref is not None
-    name, taken_at = payout.provider_ref or provider_ref, payout.taken_at or case.now
+    name, taken_at = case.their_name or provider_ref or payout.provider_ref, payout.taken_at or case.now
+    new_name = name != payout.provider_ref
     if payout.status is Status.SENT and payout.is_taken and case.expired:
         return case.overdue(evidence, provider_ref=name, taken_at=taken_at)
     ends_a_doubt = payout.status is Status.SENT and payout.in_doubt_since is not None
@@ -172,9 +176,24 @@ def _older_reference(case: Case, paid: bool, reference: SubmissionRef, evidence:
 
 
 def _after_final(
-    case: Case, paid: bool, reference: SubmissionRef, differ: tuple[str, ...], evidence: Evidence
+    case: Case,
+    paid: bool,
+    reference: SubmissionRef,
+    provider_ref: ProviderRef | None,
+    differ: tuple[str, ...],
+    evidence: Evidence,
 ) -> Decision:
     payout = case.payout
+    current = reference == payout.submission_ref
+    name = case.their_name or provider_ref or payout.provider_ref
+    if paid and current and payout.status is Status.CONFIRMED and not differ:
+        renaming = renamed(case, provider_ref)
+        if renaming is not None:
+            return case.nothing(answer=case.already(), discrepancy=renaming, evidence=evidence)
+    if current and name != payout.provider_ref and payout.status is Status.CONFIRMED and not differ:
+        # By this name it may be reversed one day: the state stays, the name is learned.
+        named = payout.moved(payout.status, payout.status_reason, provider_ref=name)
+        return Decision(payout=named, evidence=evidence, answer=case.already(), noted_as=NAME_LEARNED)
     kind = None
     if paid and payout.status is not Status.CONFIRMED:
         kind = f"PAID_AFTER_{payout.status.value}"

@@ -53,6 +53,9 @@ def _due_at_provider(case: Case) -> Decision:
             "restore that account, or look at its statement, then confirm or fail it.",
             case.clock_evidence("rule 10: account differs"),
         )
+    if payout.status is Status.SENT and case.long_expired:
+        # Without a place at a provider that is dead nobody would ever say so.
+        return case.overdue(case.clock_evidence("expires_at passed long ago"))
     if payout.status is Status.SENT and payout.is_unresolved:
         if case.answer_is_awaited and payout.answer_by is not None:
             return case.nothing(WakeAt(at=payout.answer_by))

@@ -10,7 +10,7 @@ from aiohttp import web
 from nepxy.actors.messages import AcceptPayout, CancelPayout, PayoutAnswer
 from nepxy.engine.explain import ProviderNow, explain
 from nepxy.engine.payout import Payout, TransactionId
-from nepxy.engine.routing import ELSEWHERE, Choice, choose_provider
+from nepxy.engine.routing import Choice, Wanted, choose_provider, ticket_of, with_pauses
 from nepxy.errors import (
     DuplicateExternalRef,
     EngineBusy,
@@ -42,7 +42,7 @@ async def create(request: web.Request) -> web.Response:
     document = await read_object(request)
     circumstances = _circumstances(parts)
     wanted, refusal = read_payout_request(document, circumstances)
-    choice = refusal or _choice(parts, wanted, circumstances)
+    choice = refusal or await _choice(parts, wanted, ticket_of(caller.client_id, key))
     if isinstance(choice, RequestError):
         # What may not be taken now may have been taken before: a replay does not depend on the moment.
         known = await parts.front.reader.run(find_key, caller.client_id, key)
@@ -142,23 +142,29 @@ def _circumstances(parts: Parts) -> Circumstances:
     return Circumstances(now=parts.now(), known=frozenset(providers), enabled=frozenset(enabled))
 
 
-def _usable(parts: Parts, circumstances: Circumstances, country: str) -> frozenset[str]:
-    """Who takes new payouts to this country now. Without an adapter nothing could ever be sent."""
-    reached = parts.front.settings.thunes.payer_ids
-    return circumstances.enabled if country in reached else circumstances.enabled - {ELSEWHERE}
-
-
-def _choice(parts: Parts, wanted: PayoutRequest, circumstances: Circumstances) -> Choice | RequestError:
+async def _choice(parts: Parts, wanted: PayoutRequest, ticket: int) -> Choice | RequestError:
     """The provider, or why there is none: a value, because a replay may still be due."""
+    rules = parts.front.settings.routing
+    providers = parts.candidates
+    if rules.ask_for_pauses:
+        providers = with_pauses(providers, await _paused(parts))
+    asked = Wanted(
+        number=wanted.number,
+        amount=wanted.amount,
+        currency=wanted.currency,
+        provider=wanted.provider,
+        ticket=ticket,
+    )
     try:
-        return choose_provider(
-            wanted.number,
-            wanted=wanted.provider,
-            usable=_usable(parts, circumstances, wanted.country),
-            known=circumstances.known,
-        )
+        return choose_provider(asked, providers=providers, rules=rules)
     except RequestError as error:
         return error
+
+
+async def _paused(parts: Parts) -> frozenset[str]:
+    """Who is paused; if the engine does not say in time, nobody is: the payout then waits, and is none the worse."""
+    view = await parts.engine_view.answer()
+    return frozenset(one.name for one in view.providers if one.paused) if view is not None else frozenset()
 
 
 def _created(parts: Parts, create: CreatePayout, wanted: PayoutRequest, answer: object) -> web.Response:
@@ -214,7 +220,11 @@ async def _provider_now(parts: Parts, name: str) -> ProviderNow:
     view = await parts.engine_view.answer()
     described = next((one for one in view.providers if one.name == name), None) if view else None
     paused = described.paused_reason if described is not None and described.paused else None
-    return ProviderNow(capabilities=adapter.capabilities if adapter else None, paused_reason=paused)
+    return ProviderNow(
+        capabilities=adapter.capabilities if adapter else None,
+        paused_reason=paused,
+        resumes_with_balance=described is not None and described.resumes_by_itself,
+    )
 
 
 def _query_fields(request: web.Request) -> Mapping[str, Any]:

@@ -16,20 +16,24 @@ from aiohttp import web
 from nepxy.actors.messages import WebhookAnswer, WebhookArrived
 from nepxy.actors.messages import WebhookRefused as KeepRefused
 from nepxy.engine.capabilities import WebhookTrust
-from nepxy.errors import CODES, InvariantViolation, RequestError, RouteNotFound, WebhookRefused
+from nepxy.engine.payout import Status
+from nepxy.errors import CODES, EngineBusy, InvariantViolation, RequestError, RouteNotFound, WebhookRefused
 from nepxy.http.bodies import json_response, read_body
 from nepxy.http.front import WebhookNotice, WebhookReader
 from nepxy.http.metrics import label
 from nepxy.http.parts import Parts, note, parts_of, request_id_of
+from nepxy.http.routes import callbacks
 from nepxy.http.webhook_rows import (
     UNSIGNED_STORED_PER_S_MAX,
     Allowance,
     webhook_row,
     without_nul,
 )
+from nepxy.storage.webhook_replays import AppliedBefore, applied_before
 from nepxy.storage.writes import WebhookRow
 
 SIGNATURE: Final = "X-Signature"
+ALREADY_APPLIED: Final = "ALREADY_APPLIED"
 ALLOWANCE: Final = web.AppKey("webhook_allowance", Allowance)
 
 
@@ -43,6 +47,11 @@ class _Came:
     adapter: WebhookReader
     body: bytes
     signed_with: str | None
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it may settle: signed, by a provider whose contract says that its webhooks are worth that much."""
+        return self.signed_with is not None and self.adapter.capabilities.webhooks is WebhookTrust.SIGNED
 
     def row(self, notice: WebhookNotice | None) -> WebhookRow:
         return webhook_row(
@@ -66,13 +75,14 @@ async def receive(request: web.Request) -> web.Response:
     provider, adapter = _provider(parts, request)
     note(provider=provider)
     body = await read_body(request)
-    settings = parts.front.settings.providers[provider]
     signature = request.headers.get(SIGNATURE, "").strip()
+    secrets = parts.secrets.webhooks(provider)
     signed_with = None
     if signature:
         signed_with = parts.front.signed_with(
-            body, signature, current=settings.webhook_secret, previous=settings.webhook_secret_previous
+            body, signature, current=secrets.current, previous=secrets.previous
         )
+        parts.metrics.webhook_signatures.labels(provider, signed_with or "none").inc()
     came = _Came(
         parts=parts,
         request=request,
@@ -81,10 +91,8 @@ async def receive(request: web.Request) -> web.Response:
         body=body,
         signed_with=signed_with,
     )
-    unsigned_is_a_hint = adapter.capabilities.webhooks is WebhookTrust.HINT and not signature
-    if signed_with is None and not unsigned_is_a_hint:
-        has_secret = settings.webhook_secret or settings.webhook_secret_previous
-        raise await _refused(came, _signature_problem(bool(has_secret), signature))
+    if signed_with is None and not (_takes_hints(parts, provider, adapter) and not signature):
+        raise await _refused(came, _signature_problem(bool(secrets), signature))
     try:
         notice = adapter.read_webhook(_document(body, provider))
     except RequestError as error:
@@ -93,7 +101,43 @@ async def receive(request: web.Request) -> web.Response:
         # The adapter's own defect: whatever the provider said must not be lost by it.
         await _keep(came, "UNREADABLE")
         raise
+    if signed_with is None and not request.app[ALLOWANCE].take():
+        # A hint is worth no more than a look, and polls go on: nobody may fill the disk with them.
+        parts.metrics.webhooks_unstored.labels(provider).inc()
+        raise EngineBusy
+    if signed_with is not None and (known := await _applied_before(came, notice)) is not None:
+        return _replayed(came, notice, known)
     return await _delivered(came, notice)
+
+
+def _takes_hints(parts: Parts, provider: str, adapter: WebhookReader) -> bool:
+    """Whether an unsigned one is taken, as a hint."""
+    unsigned = not parts.front.settings.providers[provider].signs_webhooks
+    return unsigned and adapter.capabilities.webhooks is WebhookTrust.HINT
+
+
+async def _applied_before(came: _Came, notice: WebhookNotice) -> AppliedBefore | None:
+    """The payout that this very body has settled or moved before: a signature has no date, and holds for ever."""
+    row = came.row(notice)
+    return await came.parts.front.reader.run(
+        applied_before,
+        provider=row.provider,
+        provider_ref=row.provider_ref,
+        our_ref=row.our_ref,
+        body_sha256=row.body_sha256,
+    )
+
+
+def _replayed(came: _Came, notice: WebhookNotice, known: AppliedBefore) -> web.Response:
+    """Answered as what it is. It is stored already, with the day on which it was applied."""
+    # Final ones have had reasons of their own for longer than this check exists.
+    settled = known.status in (Status.CONFIRMED, Status.FAILED)
+    reason = f"ALREADY_{known.status.value}" if settled else ALREADY_APPLIED
+    came.count(applied=False)
+    came.parts.metrics.webhook_replays.labels(came.provider).inc()
+    note(transaction_id=known.transaction_id, applied=False, reason=reason, replayed=True)
+    said = _said(came, notice)
+    return json_response({**said, "applied": False, "ignored": True, "reason": reason, "replayed": True})
 
 
 def _provider(parts: Parts, request: web.Request) -> tuple[str, WebhookReader]:
@@ -142,7 +186,7 @@ async def _keep(came: _Came, reason: str) -> None:
 async def _delivered(came: _Came, notice: WebhookNotice) -> web.Response:
     row = came.row(notice)
     answer = await came.parts.engine.ask(
-        WebhookArrived(webhook=row, report=notice.report, trusted=came.signed_with is not None)
+        WebhookArrived(webhook=row, report=notice.report, trusted=came.is_trusted)
     )
     if not isinstance(answer, WebhookAnswer):
         raise InvariantViolation("INVARIANT_VIOLATED", f"the engine answered {type(answer).__name__}")
@@ -150,16 +194,20 @@ async def _delivered(came: _Came, notice: WebhookNotice) -> web.Response:
     note(webhook_id=row.webhook_id, applied=answer.applied, reason=answer.reason)
     if answer.transaction_id is not None:
         note(transaction_id=answer.transaction_id)
-    said = {
+    said = _said(came, notice)
+    if answer.applied:
+        return json_response({**said, "applied": True})
+    return json_response({**said, "applied": False, "ignored": True, "reason": answer.reason})
+
+
+def _said(came: _Came, notice: WebhookNotice) -> dict[str, Any]:
+    return {
         "ok": True,
         "provider": came.provider,
         "provider_ref": notice.provider_ref,
         "external_ref": notice.our_ref,
         "status": notice.status_word,
     }
-    if answer.applied:
-        return json_response({**said, "applied": True})
-    return json_response({**said, "applied": False, "ignored": True, "reason": answer.reason})
 
 
 def allowance() -> Allowance:
@@ -167,4 +215,4 @@ def allowance() -> Allowance:
     return Allowance(UNSIGNED_STORED_PER_S_MAX, clock=lambda: asyncio.get_running_loop().time())
 
 
-ROUTES: Final = (("POST", "/v1/webhooks/{provider}", receive),)
+ROUTES: Final = (("POST", "/v1/webhooks/{provider}", receive), *callbacks.routes(ALLOWANCE))

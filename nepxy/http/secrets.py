@@ -1,0 +1,95 @@
+"""The secrets that may change while the process runs: those of webhooks, and the previous key of tokens.
+
+`JWT_SECRET` itself does not: it also signs, and all nodes must change together. A new one is rolled out as
+`JWT_SECRET_PREVIOUS` first, which every node takes on SIGHUP, and then by a restart, one node after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from nepxy.config.secret import Secret
+from nepxy.config.settings import Settings
+from nepxy.errors import ConfigError
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSecrets:
+    """A provider's two: either verifies."""
+
+    current: Secret
+    previous: Secret
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.current or self.previous)
+
+
+NO_SECRETS = WebhookSecrets(current=Secret(""), previous=Secret(""))
+
+
+class LiveSecrets:
+    """What is in force now. Read and replaced on the event loop only."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Begin with those of the start."""
+        self._jwt = settings.auth.jwt_secret
+        self._jwt_previous = settings.auth.jwt_secret_previous
+        self._webhooks = _webhook_secrets(settings)
+
+    @property
+    def jwt(self) -> tuple[Secret, Secret]:
+        """The keys that verify a token: the current one, and the previous one, which may be empty."""
+        return self._jwt, self._jwt_previous
+
+    def webhooks(self, provider: str) -> WebhookSecrets:
+        """A provider's."""
+        return self._webhooks.get(provider, NO_SECRETS)
+
+    def replace(self, settings: Settings) -> tuple[str, ...]:
+        """Take those of other settings from now on.
+
+        Returns:
+            The variables that changed; never their values.
+        """
+        changed = []
+        webhooks = _webhook_secrets(settings)
+        for name, provider in settings.providers.items():
+            before, after = self.webhooks(name), webhooks[name]
+            if before.current != after.current:
+                changed.append(provider.variable("webhook_secret"))
+            if before.previous != after.previous:
+                changed.append(provider.variable("webhook_secret_previous"))
+        if self._jwt_previous != settings.auth.jwt_secret_previous:
+            changed.append("JWT_SECRET_PREVIOUS")
+        self._webhooks = webhooks
+        self._jwt_previous = settings.auth.jwt_secret_previous
+        return tuple(changed)
+
+    def reread(self, read: Callable[[], Settings] = Settings.from_environ) -> None:
+        """Take those that `.env` and the `*_FILE` files hold now; if the settings are wrong, keep the old ones.
+
+        A process's own variables never change: what shall be re-read comes from files.
+        """
+        changed: tuple[str, ...] = ()
+        problems: tuple[str, ...] = ()
+        try:
+            changed = self.replace(read())
+        except ConfigError as refused:
+            problems = refused.problems
+        if problems:
+            log.error("secrets.kept", problems=problems)
+        else:
+            log.info("secrets.reread", changed=changed)
+
+
+def _webhook_secrets(settings: Settings) -> Mapping[str, WebhookSecrets]:
+    return {
+        name: WebhookSecrets(current=one.webhook_secret, previous=one.webhook_secret_previous)
+        for name, one in settings.providers.items()
+    }
