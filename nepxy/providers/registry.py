@@ -16,6 +16,7 @@ from nepxy.config.plugins import provider_classes
 from nepxy.config.providers import PROVIDER_CLASSES, ProviderSettings
 from nepxy.errors import ConfigError
 from nepxy.providers.contract import Adapter
+from nepxy.providers.momo import build_momo
 from nepxy.providers.thunes import build_thunes
 from nepxy.providers.wallets import build_wallet
 
@@ -40,11 +41,13 @@ class ProviderPlugin:
 FACTORIES: Final[Mapping[str, Callable[[Any], Adapter]]] = {
     "TMONEY": build_wallet,
     "FLOOZ": build_wallet,
+    "MOMO": build_momo,
     "THUNES": build_thunes,
 }
 
 TMONEY: Final = ProviderPlugin(settings=PROVIDER_CLASSES["TMONEY"], build=build_wallet)
 FLOOZ: Final = ProviderPlugin(settings=PROVIDER_CLASSES["FLOOZ"], build=build_wallet)
+MOMO: Final = ProviderPlugin(settings=PROVIDER_CLASSES["MOMO"], build=build_momo)
 THUNES: Final = ProviderPlugin(settings=PROVIDER_CLASSES["THUNES"], build=build_thunes)
 
 
