@@ -208,9 +208,8 @@ class Momo:
 
     async def _ask_for_token(self) -> WireResult:
         settings = self.settings
-        pair = f"{settings.api_user}:{settings.api_key.get_secret_value()}"
         headers = {
-            "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}",
+            "Authorization": f"Basic {self._basic.get_secret_value()}",
             "Ocp-Apim-Subscription-Key": settings.subscription_key.get_secret_value(),
             # Without a length MTN's gateway answers 411 [O].
             "Content-Length": "0",
@@ -256,7 +255,7 @@ class Momo:
             "X-Target-Environment": self.settings.target_env,
         }
         result = await self.http.call(method, self._base + path, headers=sent, body=body, guard=guard)
-        return _Said(result, (token.value, key, self.settings.api_key))
+        return _Said(result, (token.value, *self._token_secrets))
 
     # ---- what is sent ------------------------------------------------------------------------------
 
@@ -319,7 +318,13 @@ class Momo:
 
     @property
     def _token_secrets(self) -> tuple[Secret, ...]:
-        return (self.settings.api_key, self.settings.subscription_key)
+        return (self._basic, self.settings.api_key, self.settings.subscription_key)
+
+    @property
+    def _basic(self) -> Secret:
+        """User and key as HTTP Basic sends them: as secret as the key itself."""
+        pair = f"{self.settings.api_user}:{self.settings.api_key.get_secret_value()}"
+        return Secret(base64.b64encode(pair.encode()).decode())
 
     async def _read_submit(
         self, result: Answered, payout: Payout, guard: SendGuard, secrets: tuple[Secret, ...]

@@ -249,6 +249,15 @@ async def test_balance_and_account_holder(stage: Set) -> None:
     assert on.of("GET")[-1].target == "/disbursement/v1_0/accountholder/msisdn/2290190000001/active"
 
 
+async def test_a_token_endpoint_that_echoes_user_and_key_gives_neither_away(stage: Set) -> None:
+    on = await stage(Mtn())
+    basic = on.momo._basic.get_secret_value()
+    on.mtn.tokens = [said(400, code="BAD", message=f"bad credentials {basic}")] * 3
+    outcome, report = await on.submit(), await on.momo.look_up(a_transfer())
+    assert basic not in outcome.answer + outcome.reason + report.answer + report.reason
+    assert "bad credentials" in outcome.answer
+
+
 async def test_no_secret_and_no_number_is_kept(stage: Set) -> None:
     echo = said(400, code="BAD", message="token-number-1 sub-key-nobody-may-see 2290190000001")
     outcome = await (await stage(Mtn(transfers=[echo]))).submit()
