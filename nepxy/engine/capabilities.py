@@ -13,8 +13,8 @@ from enum import StrEnum
 class RepeatedReference(StrEnum):
     """What a submit with an already used reference gets. Only the first two unlock an automatic resend.
 
-    Both mean *once used, for good*: a reference that was refused on record, or ended unpaid, is never processed anew. A
-    provider that lets an ended reference be used again is `UNKNOWN` (docs/decisions/0006-what-is-known-of-a-reference.md).
+    Both mean *once used, for good*: a reference that was refused on record, or ended unpaid, is never processed
+    anew. A provider that lets an ended reference be used again is `UNKNOWN` (docs/decisions, 0006).
     """
 
     REJECTS = "rejects"
