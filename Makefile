@@ -37,8 +37,9 @@ $(VENV)/.installed: requirements.lock requirements.in setup.cfg pyproject.toml
 run: setup ## Run NepXy with its own PostgreSQL and provider sandbox; stop it with Ctrl-C
 	@$(BIN)/python -m nepxy run
 
+# By file: what shares a server or a module's fixtures stays together.
 test: lint ## Run all checks, then all tests; the last line is pytest's
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: setup ## Check style, formatting, types and the import arrows
 	$(BIN)/ruff check .

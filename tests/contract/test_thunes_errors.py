@@ -33,7 +33,7 @@ async def thunes() -> AsyncIterator[ThunesAtWork]:
 BY_CLASS = {ErrorClass.TERMINAL: T, ErrorClass.OPERATOR: O, ErrorClass.ASK: ASK, ErrorClass.SIGNAL: ASK}
 
 
-@pytest.mark.parametrize("code", [code for code in API_ERRORS if code != "1007001"])
+@pytest.mark.parametrize("code", [code for code in sorted(API_ERRORS) if code != "1007001"])
 @pytest.mark.parametrize("step", ["quotation", "transaction"])
 async def test_each_error_before_the_confirm_has_its_class(
     thunes: ThunesAtWork, step: str, code: str
