@@ -15,7 +15,6 @@ from nepxy.storage.in_doubt import DoubtFigures
 
 log = structlog.get_logger("nepxy.doubt_watcher")
 
-EVERY_S: Final = 5.0
 BUSY_SHARE: Final = 20
 """It rests so many times as long as a count took: however many are in flight, it costs the database little."""
 
@@ -37,16 +36,20 @@ class DoubtWatcher(LoopActor):
     kind = "doubt_watcher"
     actor_name = "doubt_watcher"
 
-    def __init__(self, *, parts: EngineParts, supervisor: ActorRef[Any], **kwargs: Any) -> None:
+    def __init__(
+        self, *, parts: EngineParts, supervisor: ActorRef[Any], every_s: float, **kwargs: Any
+    ) -> None:
         """Start counting at once.
 
         Args:
             parts: what all actors share.
             supervisor: told `DoubtCounted`.
+            every_s: between two counts, or longer where a count takes long.
         """
         super().__init__(**kwargs)
         self._parts = parts
         self._supervisor = supervisor
+        self._every_s = every_s
 
     def on_start(self) -> None:
         """Count for the first time."""
@@ -59,11 +62,11 @@ class DoubtWatcher(LoopActor):
                 self._count()
             case _Counted(figures=figures, took_s=took_s):
                 self._show(figures)
-                self.tell_later(max(EVERY_S, took_s * BUSY_SHARE), "count")
+                self.tell_later(max(self._every_s, took_s * BUSY_SHARE), "count")
             case _NotCounted(error=error):
                 # The last figures stay: money in doubt is not resolved by a database that is away.
                 log.warning("doubt.not_counted", error=f"{type(error).__name__}: {error}")
-                self.tell_later(EVERY_S, "count")
+                self.tell_later(self._every_s, "count")
             case _:
                 raise TypeError(f"the doubt watcher does not take {type(message).__name__}")
 
@@ -72,7 +75,7 @@ class DoubtWatcher(LoopActor):
         if not shards:
             # Who holds the shards counts them.
             self._show(())
-            self.tell_later(EVERY_S, "count")
+            self.tell_later(self._every_s, "count")
             return
         scheduler, store = self.runtime.scheduler, self._parts.store
 

@@ -21,8 +21,6 @@ log = structlog.get_logger("nepxy.lease_keeper")
 
 TRUSTED_SHARE = 0.75
 """How much of a lease's life is believed in."""
-PAUSE_REFRESH_S = 1.5
-"""Pauses hold on every node within 2 s."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,19 +41,28 @@ class LeaseKeeper(LoopActor):
     kind = "lease_keeper"
     actor_name = "lease_keeper"
 
-    def __init__(self, *, store: Store, supervisor: ActorRef[Any], lease_ttl_s: float, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        supervisor: ActorRef[Any],
+        lease_ttl_s: float,
+        pause_refresh_s: float,
+        **kwargs: Any,
+    ) -> None:
         """Start renewing at once.
 
         Args:
             store: the database.
             supervisor: told what this node holds.
             lease_ttl_s: how long a renewal lasts; it is renewed four times in that time, or more often.
+            pause_refresh_s: how long a pause that another node set may go unnoticed here.
         """
         super().__init__(**kwargs)
         self._store = store
         self._supervisor = supervisor
         self._ttl_s = lease_ttl_s
-        self._every_s = min(lease_ttl_s / 4, PAUSE_REFRESH_S)
+        self._every_s = min(lease_ttl_s / 4, pause_refresh_s)
         self._trusted_until_s = 0.0
         self._faltering = False
 

@@ -26,7 +26,6 @@ QUIET_FACTOR_MAX = 10
 """A sweep that starts nothing makes the next ones rarer, up to so many intervals."""
 REACH_S_MIN = 60.0
 """A payout that was never tried is due a minute after it came (its twin: FIRST_LOOK_S in nepxy/http/new_payout.py)."""
-JOIN_EVERY_S = 5.0
 JOIN_BATCH = 200
 
 
@@ -62,6 +61,7 @@ class Reconciler(LoopActor):
         interval_s: float,
         batch: int,
         reach_s: float,
+        join_every_s: float,
         **kwargs: Any,
     ) -> None:
         """Start with recovery.
@@ -80,6 +80,7 @@ class Reconciler(LoopActor):
         self._supervisor = supervisor
         self._interval_s = interval_s
         self._batch = batch
+        self._join_every_s = join_every_s
         self._reach_s = max(reach_s, REACH_S_MIN)
         self._recovering = True
         self._recovered_count = 0
@@ -93,7 +94,7 @@ class Reconciler(LoopActor):
         """Begin with what the last owner left."""
         self._tell(RecoveryProgressed(recovered_count=0, done=False))
         self._look()
-        self.tell_later(JOIN_EVERY_S, "join")
+        self.tell_later(self._join_every_s, "join")
 
     def on_receive(self, message: Any) -> None:
         """Handle one message."""
@@ -113,7 +114,7 @@ class Reconciler(LoopActor):
             case _Joined(webhooks=webhooks):
                 if webhooks:
                     self._tell(WebhooksJoinable(webhooks=webhooks))
-                self.tell_later(JOIN_EVERY_S, "join")
+                self.tell_later(self._join_every_s, "join")
             case _Failed(what=what, error=error):
                 log.warning("sweep.failed", what=what, error=str(error))
                 self.tell_later(max(self._interval_s, 1.0), what)
@@ -164,7 +165,7 @@ class Reconciler(LoopActor):
 
     def _join(self) -> None:
         if not self._ownership.epochs:
-            self.tell_later(JOIN_EVERY_S, "join")
+            self.tell_later(self._join_every_s, "join")
             return
         self.pipe_to_self(
             self._store.joinable_webhooks(limit=JOIN_BATCH),

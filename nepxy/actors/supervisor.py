@@ -90,6 +90,10 @@ class SupervisorLimits:
     lease_ttl_s: float = 10.0
     sweep_interval_s: float = 1.0
     recovery_batch: int = 500
+    pause_refresh_s: float = 1.5
+    """Pauses hold on every node within 2 s."""
+    join_every_s: float = 5.0
+    doubt_count_every_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -542,6 +546,7 @@ class Supervisor(LoopActor):
             store=self._parts.store,
             supervisor=self.actor_ref,
             lease_ttl_s=self._limits.lease_ttl_s,
+            pause_refresh_s=self._limits.pause_refresh_s,
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("lease_keeper", ""),
@@ -551,6 +556,7 @@ class Supervisor(LoopActor):
         DoubtWatcher.start(
             parts=self._parts,
             supervisor=self.actor_ref,
+            every_s=self._limits.doubt_count_every_s,
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("doubt_watcher", ""),
@@ -565,6 +571,7 @@ class Supervisor(LoopActor):
             interval_s=self._limits.sweep_interval_s,
             batch=self._limits.recovery_batch,
             reach_s=self._parts.passivate_after_s,
+            join_every_s=self._limits.join_every_s,
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("reconciler", ""),

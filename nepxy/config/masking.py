@@ -7,8 +7,9 @@ must stay whole has its own column or field. UUIDs and hexadecimal digests stay 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
+from typing import Any
 
 from nepxy.config.secret import Secret
 
@@ -145,3 +146,14 @@ def _masked_value(found: re.Match[str]) -> str:
     opening = quote.group() if quote else ""
     closing = opening if opening and (value.endswith(opening) and len(value) > len(opening)) else ""
     return f"{found[1]}{opening}{HIDDEN}{closing}"
+
+
+def without_nul(value: Any) -> Any:
+    """A parsed JSON value whose texts PostgreSQL can store: JSON may escape a NUL, and one would refuse the write."""
+    if isinstance(value, str):
+        return value.replace("\0", "�")
+    if isinstance(value, Mapping):
+        return {without_nul(name): without_nul(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    return value

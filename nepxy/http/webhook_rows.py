@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import orjson
 from multidict import CIMultiDictProxy
@@ -76,17 +76,6 @@ def masked_headers(headers: CIMultiDictProxy[str]) -> str:
         secret = is_secret_name(name) or "cookie" in name.lower()
         shown[mask_text(name, HEADER_BYTES_MAX)] = HIDDEN if secret else mask_text(value, HEADER_BYTES_MAX)
     return orjson.dumps(shown).decode()
-
-
-def without_nul(value: Any) -> Any:
-    """A parsed JSON value whose texts PostgreSQL can store: JSON may escape a NUL, and one would refuse the write."""
-    if isinstance(value, str):
-        return value.replace("\0", "�")
-    if isinstance(value, Mapping):
-        return {without_nul(name): without_nul(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [without_nul(item) for item in value]
-    return value
 
 
 def _stored(text: str | None) -> str | None:

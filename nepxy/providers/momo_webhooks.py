@@ -11,21 +11,12 @@ from nepxy.engine.payout import ProviderRef, SubmissionRef
 from nepxy.errors import WebhookRefused
 from nepxy.providers import momo_codes as codes
 from nepxy.providers.contract import Notice
+from nepxy.providers.generic_json import OUR_REF_KEYS as SECTION_8_OUR_REF_KEYS
+from nepxy.providers.generic_json import STATUS_KEYS, WEBHOOK_REF_KEYS
+from nepxy.providers.wallet_fields import first_text, readable
 
-REFERENCE_CHARACTERS_MAX: Final = 200
-
-PROVIDER_REF_KEYS: Final = ("provider_ref", "providerReference", "reference", "transaction_id", "id")
-OUR_REF_KEYS: Final = (
-    "externalId",  # MTN's own; the rest are section 8's
-    "external_ref",
-    "externalReference",
-    "external_id",
-    "client_ref",
-    "clientReference",
-    "merchant_ref",
-    "merchantReference",
-)
-STATUS_KEYS: Final = ("status", "state")
+OUR_REF_KEYS: Final = ("externalId", *SECTION_8_OUR_REF_KEYS)
+"""MTN's own name for it first."""
 
 
 def read(document: Mapping[str, object], provider: str) -> Notice:
@@ -36,9 +27,9 @@ def read(document: Mapping[str, object], provider: str) -> Notice:
     """
     inner = document.get("data")
     fields = inner if isinstance(inner, Mapping) else document
-    provider_ref = _readable(_first(fields, PROVIDER_REF_KEYS))
-    our_ref = _readable(_first(fields, OUR_REF_KEYS))
-    word = codes.code_text(_first(fields, STATUS_KEYS))
+    provider_ref = readable(first_text(fields, WEBHOOK_REF_KEYS))
+    our_ref = readable(first_text(fields, OUR_REF_KEYS))
+    word = codes.code_text(first_text(fields, STATUS_KEYS))
     if word is None:
         raise WebhookRefused("MISSING_STATUS", provider)
     if provider_ref is None and our_ref is None:
@@ -46,14 +37,14 @@ def read(document: Mapping[str, object], provider: str) -> Notice:
     return Notice(
         provider_ref=provider_ref,
         our_ref=our_ref,
-        status_word=_shown(_first(fields, STATUS_KEYS) or ""),
+        status_word=_shown(first_text(fields, STATUS_KEYS) or ""),
         report=_report(fields, word, provider_ref),
     )
 
 
 def hint(reference: SubmissionRef, document: Mapping[str, object] | None) -> Notice:
     """A call of the callback URL of this reference: what its body says, and whom it names, decides nothing."""
-    word = _first(document or {}, STATUS_KEYS) or ""
+    word = first_text(document or {}, STATUS_KEYS) or ""
     return Notice(
         provider_ref=None,
         our_ref=reference,
@@ -83,21 +74,3 @@ def _report(fields: Mapping[str, object], word: str, provider_ref: str | None) -
 
 def _shown(word: str) -> str:
     return mask_text(word, codes.WORD_BYTES_MAX)
-
-
-def _first(fields: Mapping[str, object], keys: tuple[str, ...]) -> str | None:
-    """The first non-empty value among these keys, as text."""
-    for key in keys:
-        value = fields.get(key)
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
-            continue
-        if text := str(value).strip():
-            return text
-    return None
-
-
-def _readable(reference: str | None) -> str | None:
-    """A reference that can be stored whole; None for any other."""
-    if reference is None or len(reference) > REFERENCE_CHARACTERS_MAX or not reference.isprintable():
-        return None
-    return reference

@@ -55,27 +55,25 @@ from nepxy.providers.wire import (
 CURRENCY: Final = "XOF"
 NO_SERVICE_REF: Final = "0"
 
+REFUSALS: Final[Mapping[str, str]] = {
+    "02": "QOSIC_02",
+    "-1": "QOSIC_-1",
+    "-2": "QOSIC_-2",
+    "515": "OTHER_NETWORK",
+    "580": "RECEIVER_LIMIT",
+    "849": "VALIDATION_FAILED",
+}
 SUBMIT_CODES: Final[Mapping[str, tuple[OutcomeClass, str]]] = {
     "00": (OutcomeClass.ACCEPTED, "ACCEPTED"),
     "01": (OutcomeClass.ACCEPTED, "PENDING"),
-    "02": (OutcomeClass.REJECTED, "QOSIC_02"),
-    "-1": (OutcomeClass.REJECTED, "QOSIC_-1"),
-    "-2": (OutcomeClass.REJECTED, "QOSIC_-2"),
-    "515": (OutcomeClass.REJECTED, "OTHER_NETWORK"),
-    "580": (OutcomeClass.REJECTED, "RECEIVER_LIMIT"),
-    "849": (OutcomeClass.REJECTED, "VALIDATION_FAILED"),
+    **{code: (OutcomeClass.REJECTED, reason) for code, reason in REFUSALS.items()},
     "529": (OutcomeClass.BLOCKED, INSUFFICIENT_FLOAT),
 }
 """Any other is unknown, 100, 527 and 682 too."""
 QUERY_CODES: Final[Mapping[str, tuple[Finding, str]]] = {
     "00": (Finding.PAID, "PAID"),
     "01": (Finding.IN_FLIGHT, "PENDING"),
-    "02": (Finding.UNPAID, "QOSIC_02"),
-    "-1": (Finding.UNPAID, "QOSIC_-1"),
-    "-2": (Finding.UNPAID, "QOSIC_-2"),
-    "515": (Finding.UNPAID, "OTHER_NETWORK"),
-    "580": (Finding.UNPAID, "RECEIVER_LIMIT"),
-    "849": (Finding.UNPAID, "VALIDATION_FAILED"),
+    **{code: (Finding.UNPAID, reason) for code, reason in REFUSALS.items()},
     "529": (Finding.UNPAID, INSUFFICIENT_FLOAT),
 }
 """Any other is no answer."""

@@ -66,6 +66,7 @@ def taken_up_by(*, due_in_s: float = 0.0, epochs: dict[int, int], within_s: floa
         interval_s=1.0,
         batch=10,
         reach_s=4.0,
+        join_every_s=5.0,
         runtime=runtime,
     )
     world.run_for(within_s)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +24,7 @@ from tests.simulation.link import DatabaseLink, SimStore, SimWriter
 
 PROVIDERS = ("TMONEY", "FLOOZ")
 DRAIN_LIMIT_S = 30.0
+HOUSEKEEPING_S = 10.0
 
 
 class InjectedCrash(Exception):
@@ -89,6 +92,10 @@ class SimProcess:
             lease_ttl_s=habits.lease_ttl_s,
             sweep_interval_s=habits.sweep_interval_s,
             recovery_batch=habits.recovery_batch,
+            # Most of a run would be spent on looks at the database.
+            pause_refresh_s=HOUSEKEEPING_S,
+            join_every_s=HOUSEKEEPING_S,
+            doubt_count_every_s=10 * HOUSEKEEPING_S,
         )
         self.supervisor = Supervisor.start(
             parts=parts,
@@ -157,20 +164,19 @@ def _metrics() -> EngineMetrics:
     return EngineMetrics(CollectorRegistry(), PROVIDERS)
 
 
-def install_crashes(*kinds: type[LoopActor]) -> None:
-    """From now on actors of these kinds may die before or after a message, as their process's habits say."""
-    for kind in kinds:
-        if getattr(kind.on_receive, "_injects", False):
-            continue
-        setattr(kind, "on_receive", _crashing(kind.on_receive))  # noqa: B010 - mypy forbids the plain form
+@contextmanager
+def mortal(*kinds: type[LoopActor]) -> Iterator[None]:
+    """Meanwhile actors of these kinds may die before or after a message, as their process's habits say."""
+    with ExitStack() as patches:
+        for kind in kinds:
+            patches.enter_context(patch.object(kind, "on_receive", _crashing(kind.on_receive)))
+        yield
 
 
 def _crashing(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     def on_receive(self: Any, message: Any) -> Any:
-        # Other tests of this Python process run the same classes on other schedulers.
-        node = getattr(self.runtime.scheduler, "node", None)
-        process = node.owner if node is not None else None
-        if not isinstance(process, SimProcess) or process.actor_crash_rate == 0.0:
+        process: SimProcess = self.runtime.scheduler.node.owner
+        if process.actor_crash_rate == 0.0:
             return handle(self, message)
         rng, rate = process.world.rng, process.actor_crash_rate
         if rng.random() < rate:
@@ -182,5 +188,4 @@ def _crashing(handle: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
             raise InjectedCrash(f"after {type(message).__name__}")
         return answer
 
-    on_receive._injects = True  # type: ignore[attr-defined]  # so that it is installed once
     return on_receive

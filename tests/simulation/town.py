@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Protocol
 
-from nepxy.actors import doubt_watcher, lease_keeper, reconciler
 from nepxy.actors.lease_keeper import LeaseKeeper
 from nepxy.actors.messages import WebhookAnswer, WebhookArrived
 from nepxy.actors.payout import PayoutActor
@@ -30,7 +29,7 @@ from tests.simulation.client import INSTALLATION, Client, ClientHabits, Wish
 from tests.simulation.database import ModelDatabase
 from tests.simulation.kernel import Node, World
 from tests.simulation.link import DatabaseLink, LinkHabits
-from tests.simulation.process import PROVIDERS, ProcessHabits, SimProcess, install_crashes
+from tests.simulation.process import PROVIDERS, ProcessHabits, SimProcess, mortal
 from tests.simulation.providers import Habits, SimAdapter, SimProvider
 
 STORM_S = 900.0
@@ -38,7 +37,6 @@ POSTING_S = 200.0
 LINGERS = 0.3
 """Share of storms that go on over payouts which are all final: late news must not move them."""
 CALM_S_MAX = 6 * 3600.0
-HOUSEKEEPING_S = 10.0
 STEPWISE = (RepeatedReference.REJECTS, RepeatedReference.REJECTS, RepeatedReference.UNKNOWN)
 """What a repeated reference may get where a submit takes several writes; REJECTS goes on with what is there."""
 QUIET_S = 700.0
@@ -154,11 +152,6 @@ class Town:
     """Everything in one run."""
 
     def __init__(self, seed: int) -> None:
-        install_crashes(PayoutActor, ProviderActor, Reconciler, LeaseKeeper)
-        # Most of a run would be spent on renewing leases.
-        lease_keeper.PAUSE_REFRESH_S = HOUSEKEEPING_S
-        reconciler.JOIN_EVERY_S = HOUSEKEEPING_S
-        doubt_watcher.EVERY_S = 10 * HOUSEKEEPING_S  # type: ignore[misc]
         self.world = World(seed)
         self.weather = Weather.drawn(self.world.rng)
         self.injected: Counter[str] = Counter()
@@ -198,6 +191,10 @@ class Town:
 
     def run(self) -> None:
         """Storm, calm, and what the checks find on the way."""
+        with mortal(PayoutActor, ProviderActor, Reconciler, LeaseKeeper):
+            self._run()
+
+    def _run(self) -> None:
         world = self.world
         world.before_step = self._strike
         for number in range(self.weather.processes):

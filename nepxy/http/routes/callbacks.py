@@ -13,12 +13,13 @@ import orjson
 from aiohttp import web
 
 from nepxy.actors.messages import WebhookAnswer, WebhookArrived
+from nepxy.config.masking import without_nul
 from nepxy.errors import EngineBusy, InvariantViolation, RouteNotFound
 from nepxy.http.bodies import json_response, read_body
 from nepxy.http.front import WebhookNotice
 from nepxy.http.metrics import label
 from nepxy.http.parts import note, parts_of, request_id_of
-from nepxy.http.webhook_rows import Allowance, webhook_row, without_nul
+from nepxy.http.webhook_rows import Allowance, webhook_row
 
 PATH: Final = "/v1/webhooks/{provider}/{token}"
 

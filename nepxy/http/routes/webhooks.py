@@ -15,6 +15,7 @@ from aiohttp import web
 
 from nepxy.actors.messages import WebhookAnswer, WebhookArrived
 from nepxy.actors.messages import WebhookRefused as KeepRefused
+from nepxy.config.masking import without_nul
 from nepxy.engine.capabilities import WebhookTrust
 from nepxy.engine.payout import Status
 from nepxy.errors import CODES, EngineBusy, InvariantViolation, RequestError, RouteNotFound, WebhookRefused
@@ -27,7 +28,6 @@ from nepxy.http.webhook_rows import (
     UNSIGNED_STORED_PER_S_MAX,
     Allowance,
     webhook_row,
-    without_nul,
 )
 from nepxy.storage.webhook_replays import AppliedBefore, applied_before
 from nepxy.storage.writes import WebhookRow
