@@ -14,7 +14,7 @@ from typing import Any
 
 from pykka import ActorRef
 
-from nepxy.engine.events import Event, StepReached, Work
+from nepxy.engine.events import Event, OperatorAsked, StepReached, Work
 from nepxy.engine.outcomes import Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.runtime import ReplyTo
@@ -22,7 +22,7 @@ from nepxy.errors import NepXyError
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
-from nepxy.storage.writes import Answer, CreatePayout, WebhookRow, Write
+from nepxy.storage.writes import Answer, AuditRow, CreatePayout, WebhookRow, Write
 
 # ---- doorways to the supervisor -------------------------------------------------------------------------
 
@@ -44,6 +44,19 @@ class CancelPayout:
 
     transaction_id: TransactionId
     client_id: str
+    request_id: str | None
+    reply_to: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandPayout:
+    """An operator's command to one payout. Answered with a `PayoutAnswer` after the commit; fails with `Unavailable`,
+    or `PayoutNotFound`."""
+
+    transaction_id: TransactionId
+    order: OperatorAsked
+    operator_id: str
+    audit: AuditRow
     request_id: str | None
     reply_to: ReplyTo | None = None
 
@@ -245,6 +258,8 @@ class Deliver:
     request_id: str | None = None
     webhook: WebhookRow | None = None
     """The webhook that says so; it is stored with what follows from it."""
+    audit: AuditRow | None = None
+    """The operator's command that this is; kept with what follows from it."""
     reply_to: ReplyTo | None = None
     """Told a `PayoutAnswer`, or a `WebhookAnswer` where there is a webhook."""
 

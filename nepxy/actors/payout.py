@@ -308,6 +308,8 @@ class PayoutActor(LoopActor):
             intent=Intent(**checked) if decision.is_intent else None,
             step=Step(name=decision.step, **checked) if decision.step is not None else None,
             noted_as=decision.noted_as,
+            audit=deliver.audit,
+            reopens=decision.reopens,
         )
 
     def _journal(self, deliver: Deliver, decision: Decision, write: MovePayout | NoteOnPayout) -> None:
@@ -338,6 +340,9 @@ class PayoutActor(LoopActor):
                 self._busy = None
                 log.info("step.denied", reason=reason, step=decision.step, **self._fields())
                 self._answer(deliver, reason)
+            case IntentDenied(reason=reason) if decision.reopens:
+                self._busy = None
+                self._answer(deliver, reason)
             case IntentDenied(reason=reason):
                 self._busy = None
                 log.info("intent.denied", reason=reason, **self._fields())
@@ -350,6 +355,12 @@ class PayoutActor(LoopActor):
     def _write_failed(self, deliver: Deliver, decision: Decision, failed: WriteFailed) -> None:
         """The database will never take this; a provider reference that another payout has is a fact of its own."""
         refused, evidence = decision.payout.provider_ref, decision.evidence
+        if deliver.audit is not None:
+            # The operator's own values: told to the operator, who may mend them, and nothing else follows.
+            self._busy = None
+            if deliver.reply_to is not None:
+                deliver.reply_to.fail(failed.error)
+            return
         if not failed.another_has_the_provider_ref or refused is None or evidence is None:
             raise failed.error
         log.error("provider_ref.refused", provider_ref=refused, **self._fields())

@@ -22,6 +22,7 @@ from nepxy.actors.lease_keeper import LeaseKeeper
 from nepxy.actors.messages import (
     AcceptPayout,
     CancelPayout,
+    CommandPayout,
     Commit,
     Committed,
     Deliver,
@@ -206,6 +207,8 @@ class Supervisor(LoopActor):
                 self._commit(KeepWebhook(webhook=webhook, reason=reason), message)
             case CancelPayout():
                 self._cancel(message)
+            case CommandPayout():
+                self._command_payout(message)
             case PayoutsDue():
                 self._due(message)
             case ParkedWebhooksFound(webhook_ids=webhook_ids):
@@ -405,6 +408,20 @@ class Supervisor(LoopActor):
             event=CancelRequested(),
             who=f"client:{message.client_id}",
             request_id=message.request_id,
+            reply_to=message.reply_to,
+        )
+        refusal = self._refusal(message.transaction_id)
+        if refusal is not None:
+            _fail(message.reply_to, refusal)
+        else:
+            self._to_payout(message.transaction_id, deliver)
+
+    def _command_payout(self, message: CommandPayout) -> None:
+        deliver = Deliver(
+            event=message.order,
+            who=f"operator:{message.operator_id}",
+            request_id=message.request_id,
+            audit=message.audit,
             reply_to=message.reply_to,
         )
         refusal = self._refusal(message.transaction_id)

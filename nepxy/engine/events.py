@@ -106,6 +106,44 @@ class CancelRequested:
     """The client wants it stopped."""
 
 
+class Command(StrEnum):
+    """What an operator may ask of one payout; what each does in which state is in `decide/operator_rules`."""
+
+    RETRY = "retry"
+    """Go on now: send what waits to be sent, ask about what is sent; reopen what failed."""
+    POLL = "poll"
+    """Ask the provider now."""
+    CONFIRM = "confirm"
+    """It was paid: a person knows from the provider."""
+    FAIL = "fail"
+    """It was not paid, and will not be: a person knows from the provider."""
+    CANCEL = "cancel"
+    """Stop what was never sent."""
+    RELEASE = "release"
+    """Out of REVIEW: let the engine follow it again."""
+    NOTE = "note"
+    """Say something about it, for its history."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorAsked:
+    """An operator's command, with what makes it allowed. Who the operator is, the envelope says."""
+
+    command: Command
+    reason: str
+    """The operator's own words: why. Masked before they are stored."""
+    expected_version: int | None = None
+    """The version that the operator looked at; None: whichever it is."""
+    force: bool = False
+    """The operator knows that it is final."""
+    second_person: str | None = None
+    """Who else approved this very command; None: nobody."""
+    client_consents: bool = False
+    """The client's consent to reopen it is on record; the reason says where."""
+    provider_ref: ProviderRef | None = None
+    """Of a confirmation: the provider's name for the payment, where the operator has it."""
+
+
 Event = (
     DueReached
     | SlotGranted
@@ -116,4 +154,5 @@ Event = (
     | ProviderRefRefused
     | CrashedTooOften
     | CancelRequested
+    | OperatorAsked
 )

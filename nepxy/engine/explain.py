@@ -53,11 +53,12 @@ def explain(payout: Payout, *, now: datetime, provider: ProviderNow = NOTHING_KN
         case Status.REVIEW:
             return f"{words.review()} {words.next_question()}"
         case Status.CONFIRMED:
-            return f"{payout.provider} paid it{words.settled()}; nothing more happens."
+            return words.confirmed()
         case Status.FAILED:
             return words.failed()
         case Status.CANCELLED:
-            return f"The client cancelled it before anything was sent{words.settled()}; no money moved."
+            who = "An operator" if payout.status_reason == "CANCELLED_BY_OPERATOR" else "The client"
+            return f"{who} cancelled it before anything was sent{words.settled()}; no money moved."
         case _:
             assert_never(payout.status)
 
@@ -68,6 +69,8 @@ PENDING: Final[Mapping[str, str]] = {
     "THROTTLED": "{provider} turned the last attempt away unread because it gets too many, so no money moved.",
     "BLOCKED": "{provider} refuses payouts until an operator acts (balance, credentials, allow-list); no money moved.",
     "RETRY_WITH_NEW_REFERENCE": "{provider} ended the last attempt unpaid, and a new attempt may succeed.",
+    "RELEASED": "An operator released it from review.",
+    "REOPENED": "It had failed, and an operator reopened it: it is tried again under a new reference.",
 }
 
 SENT: Final[Mapping[str, str]] = {
@@ -84,6 +87,7 @@ SENT: Final[Mapping[str, str]] = {
     "TAKEN_THEN_ABSENT": "{provider} had taken it, and says now that it does not know it: it may be paid or not.",
     "ACCEPTED_BY_PROVIDER": "{provider} has taken it and has not settled it yet.",
     "ADOPTED": "{provider} knows our reference although our records said that nothing was sent; it is being followed.",
+    "RELEASED": "An operator released it from review; it may be paid or not, and the engine follows it again.",
 }
 
 REVIEW: Final[Mapping[str, str]] = {
@@ -109,6 +113,7 @@ STEP: Final = "STEP_"
 
 FAILED: Final[Mapping[str, str]] = {
     "EXPIRED": "It expired{settled} before {provider} took it, so no money moved; nothing more happens.",
+    "FAILED_BY_OPERATOR": "An operator found at {provider} that it was not paid, and ended it{settled}.",
 }
 
 
@@ -134,6 +139,11 @@ class _Words:
     def review(self) -> str:
         cause = self._said(REVIEW, "Something happened that the engine may not decide by itself ({reason}).")
         return f"{cause} A person must find out, and then confirm or fail it."
+
+    def confirmed(self) -> str:
+        by_a_person = self.payout.status_reason == "CONFIRMED_BY_OPERATOR"
+        found = f"An operator found that {self.payout.provider}" if by_a_person else self.payout.provider
+        return f"{found} paid it{self.settled()}; nothing more happens."
 
     def failed(self) -> str:
         known = FAILED.get(self.payout.status_reason)

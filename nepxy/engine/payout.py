@@ -59,6 +59,18 @@ MOVES: Final[Mapping[Status, frozenset[Status]]] = {
 }
 """The moves that the engine makes by itself. One to the same state records a fact: a reference, a doubt, a note."""
 
+OPERATOR_MOVES: Final[Mapping[Status, frozenset[Status]]] = {
+    Status.PENDING: frozenset({Status.PENDING, Status.CANCELLED}),
+    Status.SENT: frozenset({Status.SENT, Status.CONFIRMED, Status.FAILED}),
+    Status.REVIEW: frozenset(
+        {Status.REVIEW, Status.CONFIRMED, Status.FAILED, Status.SENT, Status.PENDING, Status.CANCELLED}
+    ),
+    Status.CONFIRMED: frozenset({Status.CONFIRMED, Status.FAILED}),
+    Status.FAILED: frozenset({Status.FAILED, Status.PENDING, Status.CONFIRMED}),
+    Status.CANCELLED: frozenset({Status.CANCELLED}),
+}
+"""The moves that an operator's audited command makes (money rule 6); `decide/operator_rules` says when."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payout:
@@ -135,13 +147,14 @@ class Payout:
         """Whether money may be on its way under the current reference without an answer from the provider."""
         return self.is_at_provider and not self.is_taken
 
-    def moved(self, to: Status, reason: str, **changes: Any) -> Self:
+    def moved(self, to: Status, reason: str, *, by_operator: bool = False, **changes: Any) -> Self:
         """The next version of this payout.
 
         Raises:
-            InvariantViolation: the move does not exist in `MOVES`, or leaves the record contradicting itself.
+            InvariantViolation: the move does not exist in `MOVES`, or for an operator in `OPERATOR_MOVES`, or leaves
+                the record contradicting itself.
         """
-        if to not in MOVES[self.status]:
+        if to not in (OPERATOR_MOVES if by_operator else MOVES)[self.status]:
             raise InvariantViolation(
                 "PAYOUT_MOVE_IMPOSSIBLE", f"{self.status} -> {to} is not a move ({reason})"
             )

@@ -21,6 +21,7 @@ from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, SubmissionRef, TransactionId, shard_of
 from nepxy.storage.writes import (
     Answer,
+    AuditRow,
     Created,
     CreatePayout,
     ExternalRefKnown,
@@ -69,6 +70,7 @@ def write_batch(database: Executes, batch: Sequence[Write]) -> list[Answer]:
         _json(_note_row(n, w) for n, w in numbered if isinstance(w, NoteOnPayout)),
         _json(row for n, w in numbered for row in _webhook_rows(n, w)),
         _json(row for n, w in numbered for row in _discrepancy_rows(n, w)),
+        _json(_audit_row(n, w, w.audit) for n, w in numbered if isinstance(w, MovePayout) and w.audit),
     ]
     sql = BATCH
     if locks:
@@ -177,6 +179,7 @@ def _payout_columns(payout: Payout) -> dict[str, object]:
         "retryable": payout.retryable,
         "last_error": payout.last_error,
         "settled_at": payout.settled_at,
+        "expires_at": payout.expires_at,
     }
 
 
@@ -193,7 +196,6 @@ def _create_row(n: int, write: CreatePayout) -> dict[str, object]:
         "country": payout.country,
         "external_ref": payout.external_ref,
         "external_ref_slot": "" if write.external_ref_unique else payout.transaction_id,
-        "expires_at": payout.expires_at,
         "created_at": payout.created_at,
         "details": payout.details,
         "shard": shard_of(payout.transaction_id),
@@ -225,6 +227,7 @@ def _move_row(n: int, write: MovePayout) -> dict[str, object]:
         else None,
         "closed_provider_ref": write.before.provider_ref,
         "is_intent": write.intent is not None,
+        "reopens": write.reopens,
         "step": write.step.name if write.step is not None else None,
         "owner": call.lease.owner if call else None,
         "epoch": call.lease.epoch if call else None,
@@ -320,6 +323,35 @@ def _discrepancy_row(
     }
 
 
+def _audit_row(n: int, write: MovePayout, audit: AuditRow) -> dict[str, object]:
+    return {
+        "after_move": n,
+        "who": write.who,
+        "command": audit.command,
+        "target": f"payouts/{write.after.transaction_id}",
+        "reason": audit.reason,
+        "before": _audited(write.before),
+        "after": _audited(write.after),
+        "request_id": write.request_id,
+        "command_id": audit.command_id,
+        "arguments": audit.arguments,
+        "approved_by": audit.approved_by,
+    }
+
+
+def _audited(payout: Payout) -> str:
+    """What the audit log shows of a payout: enough to see what a command did, and nobody's number."""
+    return orjson.dumps(
+        {
+            "status": payout.status.value,
+            "status_reason": payout.status_reason,
+            "version": payout.version,
+            "submission_ref": payout.submission_ref,
+            "next_retry_at": payout.next_retry_at,
+        }
+    ).decode()
+
+
 def evidence_json(evidence: Evidence | None) -> str:
     """Evidence as stored: only what is there."""
     if evidence is None:
@@ -396,19 +428,21 @@ _COLUMNS: Final = """
     transaction_id uuid, version int, status text, status_reason text, submission_ref uuid, generation int,
     provider_ref text, attempt_count int, unreached_count int, last_attempt_at timestamptz,
     next_retry_at timestamptz, in_doubt_since timestamptz, answer_by timestamptz, account text,
-    taken_at timestamptz, repeat_barred boolean, retryable boolean, last_error text, settled_at timestamptz"""
+    taken_at timestamptz, repeat_barred boolean, retryable boolean, last_error text, settled_at timestamptz,
+    expires_at timestamptz"""
 
 BATCH: Final = f"""
 WITH
 create_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
     client_id text, idempotency_key text, provider text, amount bigint, currency text, phone_e164 text,
-    country text, external_ref text, external_ref_slot text, expires_at timestamptz, created_at timestamptz,
+    country text, external_ref text, external_ref_slot text, created_at timestamptz,
     details text, shard smallint, write_id uuid, request_id text, request_hash text, request_body text,
     response_status smallint, response_body text)),
 move_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
     seen_version int, from_status text, who text, why text, reference uuid, attempt int, evidence text, write_id uuid,
-    request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, step text,
-    owner text, epoch bigint, send_window_s double precision, answer_window_s double precision, doubt_changes boolean)),
+    request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, reopens boolean,
+    step text, owner text, epoch bigint, send_window_s double precision, answer_window_s double precision,
+    doubt_changes boolean)),
 postpone_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int,
     next_retry_at timestamptz)),
 meet_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, webhook_id uuid, provider text, provider_ref text,
@@ -420,6 +454,8 @@ webhook_in AS (SELECT * FROM json_to_recordset(%s) AS t(webhook_id uuid, provide
     after_move int, after_note int, unless_met int)),
 discrepancy_in AS (SELECT * FROM json_to_recordset(%s) AS t(transaction_id uuid, provider text, kind text,
     detail text, evidence text, after_move int, after_note int)),
+audit_in AS (SELECT * FROM json_to_recordset(%s) AS t(after_move int, who text, command text, target text, reason text,
+    before text, after text, request_id text, command_id text, arguments text, approved_by text)),
 
 -- A payout is born once: not where its key is known, nor where its client used the external reference before.
 created AS (
@@ -451,7 +487,8 @@ moved AS (
         last_attempt_at = i.last_attempt_at, next_retry_at = i.next_retry_at,
         in_doubt_since = i.in_doubt_since, account = i.account, taken_at = i.taken_at,
         repeat_barred = i.repeat_barred, retryable = i.retryable,
-        last_error = i.last_error, settled_at = i.settled_at, updated_at = clock_timestamp(),
+        last_error = i.last_error, settled_at = i.settled_at, expires_at = i.expires_at,
+        updated_at = clock_timestamp(),
         answer_by = CASE WHEN i.is_intent OR i.step IS NOT NULL
                     THEN clock_timestamp() + make_interval(secs => i.answer_window_s) ELSE i.answer_by END
     FROM move_in i
@@ -465,6 +502,12 @@ moved AS (
       AND (NOT (i.is_intent OR i.step IS NOT NULL) OR EXISTS (
           SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
           AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()))
+      -- A failed payout gets a new reference only where nothing says that an older one may have been paid (rule 6).
+      AND (NOT i.reopens OR (
+          NOT EXISTS (SELECT FROM app.payout_attempts a
+                      WHERE a.transaction_id = p.transaction_id AND a.in_doubt_since IS NOT NULL)
+          AND NOT EXISTS (SELECT FROM app.discrepancies d
+                          WHERE d.transaction_id = p.transaction_id AND d.closed_at IS NULL)))
     RETURNING i.n, p.answer_by),
 attempted AS (
     INSERT INTO app.payout_attempts AS a (submission_ref, transaction_id, generation, provider, account, send_by,
@@ -552,7 +595,13 @@ opened AS (
     WHERE (i.after_move IS NULL OR i.after_move IN (SELECT n FROM moved))
       AND (i.after_note IS NULL OR i.after_note IN (SELECT n FROM seen))
     ON CONFLICT (transaction_id, kind) WHERE closed_at IS NULL
-    DO UPDATE SET seen_count = d.seen_count + 1, last_seen_at = clock_timestamp())
+    DO UPDATE SET seen_count = d.seen_count + 1, last_seen_at = clock_timestamp()),
+audited AS (
+    INSERT INTO app.audit_log (who, command, target, reason, before, after, request_id, command_id, arguments,
+        approved_by)
+    SELECT who, command, target, reason, before::jsonb, after::jsonb, request_id, command_id, arguments::jsonb,
+        approved_by
+    FROM audit_in i WHERE i.after_move IN (SELECT n FROM moved))
 
 SELECT i.n, json_build_object(
         'created', c.transaction_id IS NOT NULL,
@@ -570,7 +619,11 @@ SELECT i.n, json_build_object(
         'parked', CASE WHEN i.gains_ref AND m.n IS NOT NULL THEN (
             SELECT json_agg(w.webhook_id ORDER BY w.webhook_id) FROM app.webhook_events w
             WHERE w.state = 'PARKED' AND w.provider = p.provider AND w.provider_ref = i.provider_ref) END,
-        'denied', CASE WHEN m.n IS NULL AND (i.is_intent OR i.step IS NOT NULL) AND p.version = i.seen_version THEN CASE
+        'denied', CASE WHEN m.n IS NULL AND (i.is_intent OR i.step IS NOT NULL OR i.reopens)
+                AND p.version = i.seen_version THEN CASE
+            WHEN i.reopens AND EXISTS (SELECT FROM app.discrepancies d
+                WHERE d.transaction_id = p.transaction_id AND d.closed_at IS NULL) THEN 'DISCREPANCY_OPEN'
+            WHEN i.reopens THEN 'ATTEMPT_UNRESOLVED'
             WHEN i.is_intent AND p.expires_at <= clock_timestamp() THEN 'EXPIRED'
             WHEN i.is_intent AND p.answer_by > clock_timestamp() THEN 'TOO_EARLY'
             WHEN i.step IS NOT NULL AND coalesce(p.answer_by <= clock_timestamp(), true) THEN 'TOO_LATE'

@@ -47,6 +47,19 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """An operator's command on a payout, for `app.audit_log`; what was before and after, the journal adds."""
+
+    command: str
+    reason: str
+    command_id: str | None
+    """The operator's own key for the command: sent again, it is answered and not done again."""
+    arguments: str = "{}"
+    """JSON."""
+    approved_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreatePayout:
     """A client's payout with its idempotency record, in one transaction (money rule 1)."""
 
@@ -80,6 +93,10 @@ class MovePayout:
     step: Step | None = None
     noted_as: str | None = None
     """The code of a fact that is kept in the history and changes neither state nor reason; None: it is no note."""
+    audit: AuditRow | None = None
+    """The operator's command that moved it, kept in the same transaction."""
+    reopens: bool = False
+    """A failed payout is tried again: only where no attempt is unresolved, and no discrepancy is open."""
 
     @property
     def why(self) -> str:
@@ -202,7 +219,8 @@ class IntentDenied:
     """The row is as seen, yet the database does not let the attempt begin, or go on to its next step."""
 
     reason: str
-    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`; of a step: `LEASE_LOST` or `TOO_LATE`."""
+    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`; of a step: `LEASE_LOST` or `TOO_LATE`; of a reopening:
+    `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

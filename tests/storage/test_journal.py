@@ -22,6 +22,7 @@ from nepxy.storage.payouts import load_payout
 from nepxy.storage.webhooks import joinable_webhooks, parked_webhooks
 from nepxy.storage.writes import (
     Answer,
+    AuditRow,
     Created,
     CreatePayout,
     ExternalRefKnown,
@@ -49,6 +50,7 @@ from nepxy.storage.writes import (
 NOW = datetime.now(UTC).replace(microsecond=0)
 EVIDENCE = Evidence(source="submit", call="POST /transfers", answer="202", rule="ACCEPTED")
 NODE = "node-a"
+ENDED: dict[str, Any] = {"settled_at": NOW, "next_retry_at": None}
 _numbers = itertools.count(1)
 
 
@@ -93,7 +95,7 @@ def a_move(before: Payout, after: Payout, **changes: Any) -> MovePayout:
 
 
 def an_intent(before: Payout, epoch: int, *, owner: str = NODE, **changes: Any) -> MovePayout:
-    begun = {
+    begun: dict[str, Any] = {
         "attempt_count": before.attempt_count + 1,
         "account": "sandbox",
         "last_attempt_at": NOW,
@@ -416,7 +418,7 @@ def test_an_intent_is_denied_while_the_last_attempts_answer_may_come(journal: Jo
 
 
 def a_step(before: Payout, epoch: int, *, named: str | None = None, owner: str = NODE) -> MovePayout:
-    changes = {"provider_ref": ProviderRef(named)} if named is not None else {}
+    changes: dict[str, Any] = {"provider_ref": ProviderRef(named)} if named is not None else {}
     step = Step(
         name="CONFIRMING", lease=Lease(owner=owner, epoch=epoch), send_window_s=5, answer_window_s=600
     )
@@ -470,7 +472,7 @@ def test_a_pause_lets_an_attempt_under_way_go_on(journal: Journal) -> None:
 def test_what_a_step_was_told_still_finds_the_payout_when_its_row_has_forgotten_it(journal: Journal) -> None:
     epoch = journal.leased()
     stepped = journal.moved(a_step(journal.moved(an_intent(journal.created(), epoch)), epoch, named="T-1"))
-    back = {"provider_ref": None, "account": None, "answer_by": None}
+    back: dict[str, Any] = {"provider_ref": None, "account": None, "answer_by": None}
     waiting = journal.moved(a_move(stepped, stepped.moved(Status.PENDING, "BLOCKED", **back)))
 
     met = journal.one(MeetWebhook(webhook=a_webhook(provider_ref="T-1")))
@@ -854,3 +856,84 @@ def test_a_mixed_batch_answers_each_write_in_order(journal: Journal) -> None:
     ]
 
     assert [type(answer) for answer in journal.write(*writes)] == [Parked, KeyKnown, Moved, Created, Noted]
+
+
+def an_order(**changes: Any) -> AuditRow:
+    return AuditRow(**{"command": "retry", "reason": "ticket 17", "command_id": None} | changes)
+
+
+def test_an_operators_move_is_audited_in_the_same_transaction(journal: Journal) -> None:
+    payout = journal.created()
+    after = payout.moved(Status.CANCELLED, "CANCELLED_BY_OPERATOR", by_operator=True, **ENDED)
+    order = an_order(command="cancel", approved_by="bea", arguments='{"force": true}')
+    journal.moved(a_move(payout, after, who="operator:ana", audit=order, request_id="request-1"))
+    assert journal.rows(
+        "SELECT who, command, target, reason, approved_by, arguments->>'force', before->>'status', "
+        "after->>'status', request_id, outcome FROM app.audit_log"
+    ) == [
+        (
+            *("operator:ana", "cancel", f"payouts/{payout.transaction_id}", "ticket 17", "bea", "true"),
+            *("PENDING", "CANCELLED", "request-1", "APPLIED"),
+        )
+    ]
+
+
+def test_a_stale_operators_move_is_not_audited(journal: Journal) -> None:
+    payout = journal.created()
+    journal.moved(a_move(payout, payout.moved(Status.PENDING, "ACCEPTED")))
+    late = a_move(payout, payout.moved(Status.CANCELLED, "CANCELLED_BY_OPERATOR", **ENDED), audit=an_order())
+    assert journal.one(late) == Stale()
+    assert journal.count("audit_log") == 0
+
+
+def a_reopening(failed: Payout) -> MovePayout:
+    reference = SubmissionRef(str(uuid4()))
+    after = failed.moved(
+        Status.PENDING,
+        "REOPENED",
+        by_operator=True,
+        generation=failed.generation + 1,
+        submission_ref=reference,
+        provider_ref=None,
+        account=None,
+        settled_at=None,
+        answer_by=None,
+        next_retry_at=datetime.now(UTC),
+        expires_at=datetime.now(UTC) + timedelta(hours=72),
+    )
+    return a_move(failed, after, reopens=True, audit=an_order())
+
+
+def failed_payout(journal: Journal) -> Payout:
+    sent = journal.sent()
+    return journal.moved(a_move(sent, sent.moved(Status.FAILED, "PAYEE_NOT_FOUND", **ENDED)))
+
+
+def test_a_reopened_payout_has_its_new_time_and_its_old_reference_closed(journal: Journal) -> None:
+    failed = failed_payout(journal)
+    reopened = journal.moved(a_reopening(failed))
+    assert journal.rows("SELECT status, expires_at FROM app.mobile_money_payouts") == [
+        ("PENDING", reopened.expires_at)
+    ]
+    assert journal.rows("SELECT closed_reason FROM app.payout_attempts") == [("REOPENED",)]
+    assert journal.count("audit_log") == 1
+
+
+def test_nothing_is_reopened_while_an_attempt_of_it_is_unresolved(journal: Journal) -> None:
+    failed = failed_payout(journal)
+    journal.rows("UPDATE app.payout_attempts SET in_doubt_since = now() RETURNING 1")
+    assert journal.one(a_reopening(failed)) == IntentDenied(reason="ATTEMPT_UNRESOLVED")
+    assert journal.count("audit_log") == 0
+
+
+def test_nothing_is_reopened_while_a_discrepancy_is_open_over_it(journal: Journal) -> None:
+    failed = failed_payout(journal)
+    note = NoteOnPayout(
+        payout=failed,
+        evidence=None,
+        discrepancy=Discrepancy(kind="PAID_AFTER_FAILED", detail="The provider says that it paid it."),
+    )
+    assert journal.one(note) == Noted()
+    assert journal.one(a_reopening(failed)) == IntentDenied(reason="DISCREPANCY_OPEN")
+    journal.rows("UPDATE app.discrepancies SET closed_at = now() RETURNING 1")
+    assert isinstance(journal.one(a_reopening(failed)), Moved)

@@ -25,7 +25,7 @@ RULES = [
     for module in pkgutil.iter_modules(decide.__path__)
 ]
 ASKABLE = ProviderNow(capabilities=Capabilities(lookup_by_reference=True, webhooks=WebhookTrust.SIGNED))
-REASON_CALLS = {"moved", "review", "settle", "in_doubt", "_back_to_pending", "_begin_attempt"}
+REASON_CALLS = {"moved", "review", "settle", "_settle", "in_doubt", "_back_to_pending", "_begin_attempt"}
 
 
 def a_payout(status: Status = Status.PENDING, **changes: Any) -> Payout:
@@ -83,7 +83,8 @@ def reasons_in_decide() -> set[str]:
 
 def known_reasons() -> set[str]:
     tables = (explain.PENDING, explain.SENT, explain.REVIEW, explain.FAILED)
-    return {"CANCELLED_BY_CLIENT"}.union(*tables)
+    said_in_its_place = {"CANCELLED_BY_CLIENT", "CANCELLED_BY_OPERATOR", "CONFIRMED_BY_OPERATOR"}
+    return said_in_its_place.union(*tables)
 
 
 def test_every_reason_of_decide_has_its_own_words() -> None:
@@ -100,7 +101,9 @@ EVERY = [
     *((Status.REVIEW, reason) for reason in explain.REVIEW),
     *((Status.FAILED, reason) for reason in explain.FAILED),
     (Status.CANCELLED, "CANCELLED_BY_CLIENT"),
+    (Status.CANCELLED, "CANCELLED_BY_OPERATOR"),
     (Status.CONFIRMED, "SUCCESS"),
+    (Status.CONFIRMED, "CONFIRMED_BY_OPERATOR"),
     (Status.FAILED, "PAYEE_NOT_FOUND"),
     *((status, f"NOBODY_FORESAW_{PHONE}") for status in Status),
 ]

@@ -8,6 +8,7 @@
 | ... namely that the provider has it, or has paid it, or paid and took it back | `taken_rules` |
 | ... or that it ended unpaid, which a refused submit says too | `unpaid_rules` |
 | a client's wish; a defect on our side | `own_rules` |
+| an operator's command | `operator_rules` |
 
 What all of them share (the questions that may be asked of a payout, and the ways in which a decision ends) is in
 `case`; what goes in and comes out is in `decision`.
@@ -19,15 +20,17 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from nepxy.engine.decide import own_rules, report_rules, submit_rules, time_rules
+from nepxy.engine.decide import operator_rules, own_rules, report_rules, submit_rules, time_rules
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import NOT_UPDATED, STEP_COMMITTED, Decision, Policy
 from nepxy.engine.events import (
     CancelRequested,
+    Command,
     CrashedTooOften,
     DueReached,
     Event,
     IntentRefused,
+    OperatorAsked,
     ProviderRefRefused,
     SlotGranted,
     StatusReported,
@@ -37,7 +40,17 @@ from nepxy.engine.events import (
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, ProviderRef, Status
 
-__all__ = ["NOT_UPDATED", "STEP_COMMITTED", "Decision", "Discrepancy", "Evidence", "Policy", "decide"]
+__all__ = [
+    "NOT_UPDATED",
+    "STEP_COMMITTED",
+    "Decision",
+    "Discrepancy",
+    "Evidence",
+    "Policy",
+    "commands_for",
+    "decide",
+    "second_person_needed",
+]
 
 
 def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitter: float) -> Decision:
@@ -77,8 +90,21 @@ def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitte
             return own_rules.crashed_too_often(case, detail)
         case CancelRequested():
             return own_rules.cancel_requested(case)
+        case OperatorAsked():
+            return operator_rules.operator_asked(case, event)
         case _:
             assert_never(event)
+
+
+def commands_for(payout: Payout, *, now: datetime, policy: Policy) -> tuple[Command, ...]:
+    """The operator commands that mean anything for this payout now; arguments as for `decide`."""
+    return operator_rules.valid_commands(Case(payout=payout, now=now, policy=policy, jitter=0.0))
+
+
+def second_person_needed(payout: Payout, command: Command, *, now: datetime, policy: Policy) -> bool:
+    """Whether this command wants another operator's approval; arguments as for `decide`."""
+    case = Case(payout=payout, now=now, policy=policy, jitter=0.0)
+    return operator_rules.needs_second_person(case, command)
 
 
 def _with_their_name(case: Case, decision: Decision) -> Decision:

@@ -25,6 +25,8 @@ class Policy:
     account: str | None
     """The configured account's fingerprint; None: no account is configured here."""
     installation_id: str
+    second_person: bool = True
+    """Whether an operator's `confirm` and `fail` want another operator's approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,5 +47,7 @@ class Decision:
     """An attempt begins: the database checks pause, expiry, epoch and `answer_by` once more."""
     step: str | None = None
     """A submit goes on to its next write: the database checks epoch and `answer_by` once more."""
+    reopens: bool = False
+    """A failed payout is tried again: the database checks that no attempt is unresolved, and nothing contradicts it."""
     noted_as: str | None = None
     """The `why` of the history's row for a fact that changes neither state nor reason; None: the reason says it."""
