@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nepxy.cli import dev
+from nepxy.cli.config import config
 from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
 from nepxy.cli.sandbox import sandbox_command
 from nepxy.cli.serve import serve as serve_process
@@ -32,6 +33,7 @@ app.add_typer(token, name="token")
 app.add_typer(clients, name="clients")
 app.add_typer(operators, name="operators")
 app.add_typer(providers, name="providers")
+app.add_typer(config, name="config")
 app.command("sandbox")(sandbox_command)
 
 Port = Annotated[int | None, typer.Option(help="TCP port; PORT otherwise.")]

@@ -13,6 +13,7 @@ from nepxy.config.fields import SettingDoc, doc_of, is_secret, names_of, nested_
 from nepxy.config.groups import Mode
 from nepxy.config.providers import PAYER_ID, PAYER_ID_PREFIX, ProviderSettings
 
+EVERY_PROVIDER = "Every provider"
 OUR_PREFIXES = ("NEPXY_", "MM_")
 """A variable that begins so, or with a provider's name, is meant for us: one that no setting reads is likely a slip."""
 
@@ -23,12 +24,22 @@ def docs_of(root: type[BaseModel]) -> list[SettingDoc]:
     What every provider can override is one entry for all of them, `<PROVIDER>_RETRY_BASE_S`; what exists in two
     modes is one entry for each.
     """
-    docs: dict[str, SettingDoc] = {}
+    return [doc for _, docs in sections_of(root) for doc in docs]
+
+
+def sections_of(root: type[BaseModel]) -> list[tuple[str, list[SettingDoc]]]:
+    """The same under headings: the general ones, a concern each, a provider each."""
+    sections: dict[str, dict[str, SettingDoc]] = {}
+    seen: set[str] = set()
     for provider, group in _groups(root, ""):
+        title = provider or getattr(group, "title", "General")
         for info in group.model_fields.values():
             for mode in Mode:
                 for doc in _docs(info, provider, mode):
-                    docs.setdefault(doc.name, doc)
+                    if doc.name not in seen:
+                        seen.add(doc.name)
+                        heading = EVERY_PROVIDER if _is_for_all(doc.name) else title
+                        sections.setdefault(heading, {})[doc.name] = doc
     payer = SettingDoc(
         f"{PAYER_ID_PREFIX}<ISO2>",
         (),
@@ -37,7 +48,12 @@ def docs_of(root: type[BaseModel]) -> list[SettingDoc]:
         "Thunes's payer for a destination country.",
         False,
     )
-    return [*docs.values(), payer]
+    sections.setdefault("THUNES", {})[payer.name] = payer
+    return [(title, list(docs.values())) for title, docs in sections.items()]
+
+
+def _is_for_all(name: str) -> bool:
+    return name.startswith(("<PROVIDER>_", "MM_HTTP_", "MM_CONCURRENCY_", "MM_REQUESTS_"))
 
 
 def known_names(root: type[BaseModel]) -> set[str]:

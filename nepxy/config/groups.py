@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -76,12 +76,18 @@ def _database_url(url: Secret) -> Secret:
 class DatabaseSettings(Group):
     """For `nepxy/storage` and the journal."""
 
+    title: ClassVar[str] = "Database"
+
     url: Annotated[Secret, AfterValidator(_database_url)] = setting(
         Secret(""),
         "DATABASE_URL",
         default_text="embedded PostgreSQL in dev; required otherwise",
         description="The PostgreSQL server, as postgresql://user:password@host:port/database.",
     )
+    plaintext_allowed: bool = setting(
+        False, "NEPXY_DATABASE_PLAINTEXT_ALLOWED",
+        description="Production: the network to a database on another machine is private, and needs no TLS.",
+    )  # fmt: skip
     pool_connections_max: int = setting(
         8, "NEPXY_POOL_CONNECTIONS_MAX", ge=1, le=500,
         description="Connections that reads may hold at once; journal writers have their own.",
@@ -102,6 +108,8 @@ class DatabaseSettings(Group):
 
 class HttpSettings(Group):
     """For `nepxy/http`."""
+
+    title: ClassVar[str] = "HTTP"
 
     host: str = setting(
         "127.0.0.1", "NEPXY_HTTP_HOST",
@@ -130,6 +138,8 @@ class HttpSettings(Group):
 class AuthSettings(Group):
     """For tokens. Lengths are checked with the rest of the rules, because development makes its own secret."""
 
+    title: ClassVar[str] = "Tokens"
+
     jwt_secret: Secret = setting(
         Secret(""), "JWT_SECRET",
         default_text="generated and kept in dev; required otherwise",
@@ -151,6 +161,8 @@ class AuthSettings(Group):
 
 class EngineSettings(Group):
     """For the supervisor, the payout actors, the leases and the stop."""
+
+    title: ClassVar[str] = "Engine"
 
     payouts_in_memory_max: int = setting(
         100_000, "NEPXY_PAYOUTS_IN_MEMORY_MAX", ge=1, le=10_000_000,
@@ -202,6 +214,8 @@ class EngineSettings(Group):
 class RetrySettings(Group):
     """For the retry policy. Read once for all providers and once for each, whose own variables win."""
 
+    title: ClassVar[str] = "Retries"
+
     base_s: float = setting(
         30.0, "{P}_RETRY_BASE_S", "NEPXY_RETRY_BASE_S", gt=0, le=86_400,
         description="The longest wait in seconds before the first retry; then it grows by the factor.",
@@ -239,6 +253,8 @@ class RetrySettings(Group):
 class LimitSettings(Group):
     """What one client may do. 0 is off; amounts are in the currency's minor unit (XOF has none: 1000 is 1000)."""
 
+    title: ClassVar[str] = "Limits of a client"
+
     amount_per_day_max: int = setting(
         0, "MAX_CASHOUT_PER_DAY_CENTS", ge=0, description="Sum of a client's payouts a day, in minor units."
     )
@@ -268,13 +284,15 @@ class LimitSettings(Group):
         0, "CASHOUT_WINDOW_MINUTES", ge=0, le=44_640, description="The length of that window, in minutes."
     )
     corridor_allowlist: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_corridors)] = setting(
-        (), "CORRIDOR_ALLOWLIST", default_text="all",
+        (), "CORRIDOR_ALLOWLIST", default_text="all corridors",
         description="SEND:RECEIVE country pairs, comma-separated: no other corridor is served.",
     )  # fmt: skip
 
 
 class LogSettings(Group):
     """For `nepxy.config.logs.configure_logging`."""
+
+    title: ClassVar[str] = "Logs"
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"],

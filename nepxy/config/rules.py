@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from nepxy.config import production
 from nepxy.config.catalogue import did_you_mean
 from nepxy.config.fields import names_of
 from nepxy.config.groups import Environment, Mode, RetrySettings
@@ -30,6 +31,8 @@ def problems(settings: Settings, refused: Collection[str] = ()) -> Iterator[str]
         refused: variables that were complained about before, so that none is also called missing.
     """
     yield from (line for line in _secret_problems(settings) if line.partition(":")[0] not in refused)
+    if settings.env is Environment.PROD:
+        yield from (line for line in production.refusals(settings) if line.partition(":")[0] not in refused)
     yield from _retry_problems("", settings.retry)
     for provider in settings.providers.values():
         if provider.retry != settings.retry:
@@ -40,18 +43,11 @@ def problems(settings: Settings, refused: Collection[str] = ()) -> Iterator[str]
 
 def warnings(settings: Settings) -> Iterator[str]:
     """What may start, and deserves a second look."""
-    production = settings.env is Environment.PROD
     if _JWT_CHARACTERS_MIN <= len(settings.auth.jwt_secret) < _JWT_CHARACTERS_GOOD:
         yield f"JWT_SECRET: is shorter than {_JWT_CHARACTERS_GOOD} characters; RFC 7518 wants 256 bits for HS256"
-    if production and settings.mode is Mode.SANDBOX:
-        yield "MM_MODE: is sandbox in production: no real money moves; set real when you mean it"
     if settings.env is Environment.DEV and settings.mode is Mode.REAL:
         yield "MM_MODE: is real in dev: real money moves; set sandbox unless you mean it"
-    if production and "*" in settings.http.cors_allow_origins:
-        yield "CORS_ALLOW_ORIGINS: lets every page call the API; name the origins"
     thunes = settings.thunes
-    if production and thunes.allow_unsigned_webhooks:
-        yield "THUNES_ALLOW_UNSIGNED_WEBHOOKS: is never honoured in production; unset it"
     if settings.mode is Mode.REAL and thunes.use_simulation and "use_simulation" in thunes.model_fields_set:
         yield "THUNES_USE_SIMULATION: is never honoured in real mode; unset it"
     target_env = settings.momo.target_env
@@ -97,16 +93,16 @@ def _retry_problems(provider: str, retry: RetrySettings) -> Iterator[str]:
 def _provider_problems(
     settings: Settings, provider: ProviderSettings, refused: Collection[str]
 ) -> Iterator[str]:
-    production = settings.env is Environment.PROD
+    in_production = settings.env is Environment.PROD
     needless = provider.webhook_secret or not provider.signs_webhooks
     secret = () if needless else (provider.variable("webhook_secret"),)
     missing = [name for name in (*provider.ready_problems, *secret) if name not in refused]
-    if missing and (production or settings.strict_startup):
+    if missing and (in_production or settings.strict_startup):
         yield (
             f"MM_ENABLED_PROVIDERS: {provider.name} is enabled without {', '.join(missing)}; "
             f"set {'them' if len(missing) > 1 else 'it'}, or take {provider.name} off the list"
         )
-    if production and provider.mode is Mode.REAL:
+    if in_production and provider.mode is Mode.REAL:
         for field in _URL_FIELDS:
             if str(getattr(provider, field, "")).startswith("http://"):
                 yield f"{provider.variable(field)}: is not HTTPS; real money needs https://"
