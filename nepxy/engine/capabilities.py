@@ -35,6 +35,20 @@ class WebhookTrust(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequiredField:
+    """A field of a payout's request that the provider cannot pay without; refused at the door where it is missing."""
+
+    name: str
+    """As the client writes it, nested names joined with a dot: `recipient.first_name`."""
+    where_given: str = ""
+    """Only where the request has this field: what is left out whole is filled in from the settings."""
+    characters_max: int | None = None
+    pattern: str = ""
+    """What must be found in it, as a regular expression; empty: anything that is not blank."""
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """One provider's contract. Durations in seconds."""
 
@@ -52,6 +66,8 @@ class Capabilities:
     """Can it be asked what we hold? Then a provider that was paused for want of money resumes by itself."""
     account_check: bool = False
     """Can it be asked whether a wallet takes money?"""
+    requires: tuple[RequiredField, ...] = ()
+    """What a request must say beyond what every payout needs."""
 
     @property
     def resend_allowed(self) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, Final, Literal
@@ -27,6 +27,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from nepxy.config.providers import PROVIDER_ALIASES
+from nepxy.engine.capabilities import RequiredField
 from nepxy.engine.money import EXPONENTS, check_amount
 from nepxy.engine.msisdn import Msisdn, parse_msisdn
 from nepxy.engine.payout import Status
@@ -55,6 +56,8 @@ class Circumstances:
     """All providers."""
     enabled: frozenset[str]
     """Those that take new payouts."""
+    requires: Mapping[str, tuple[RequiredField, ...]] = field(default_factory=dict)
+    """By provider: what its capabilities require of a request."""
 
 
 def refused(problem: str, hint: str = "", *, name: str = "", kind: str = PROBLEM) -> PydanticCustomError:

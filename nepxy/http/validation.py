@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from nepxy.config.providers import PROVIDER_ALIASES
 from nepxy.engine.money import amount_hint
+from nepxy.engine.requirements import unmet
 from nepxy.errors import FieldProblem, ProviderDisabled, ProviderUnknown, RequestError, ValidationFailed
 from nepxy.http.schemas import (
     PROVIDER_DISABLED,
@@ -85,7 +87,20 @@ def _refusal(
         return ProviderUnknown(provider, circumstances.known)
     if kinds == [PROVIDER_DISABLED]:
         return ProviderDisabled(provider)
-    return ValidationFailed(_problems(invalid, document, PayoutRequest))
+    problems = _problems(invalid, document, PayoutRequest)
+    named = {problem.name for problem in problems}
+    provider = PROVIDER_ALIASES.get(provider, provider)
+    unmet = required_problems(document, provider, circumstances)
+    # A field that is wrong already is named once, and so is a party that is no object.
+    problems += (one for one in unmet if one.name not in named and one.name.partition(".")[0] not in named)
+    return ValidationFailed(problems)
+
+
+def required_problems(
+    request: Mapping[str, Any], provider: str, circumstances: Circumstances
+) -> list[FieldProblem]:
+    """What of a request this provider could not work with, by its capabilities."""
+    return list(unmet(circumstances.requires.get(provider, ()), request, provider=provider))
 
 
 def _problems(

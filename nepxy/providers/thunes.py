@@ -55,7 +55,7 @@ from nepxy.providers.thunes_codes import (
     report_of,
 )
 from nepxy.providers.thunes_payers import Payers
-from nepxy.providers.thunes_requests import order_of
+from nepxy.providers.thunes_requests import order_of, required_fields
 from nepxy.providers.thunes_submit import Submission, is_absent
 from nepxy.providers.thunes_wire import Reply, ThunesApi
 from nepxy.providers.wire import Answered, ProviderHttp, failed_read, unmapped_read
@@ -97,7 +97,8 @@ class Thunes:
     def over(cls, settings: ThunesSettings, http: ProviderHttp) -> Thunes:
         """An adapter with these settings over this session."""
         api = ThunesApi(settings, http)
-        return cls(settings, http, api, Payers(api))
+        requires = required_fields(settings.tx_type)
+        return cls(settings, http, api, Payers(api), capabilities=replace(CAPABILITIES, requires=requires))
 
     @property
     def account(self) -> str:

@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from nepxy.config.providers import ThunesSettings
+from nepxy.engine.capabilities import RequiredField
 from nepxy.engine.money import EXPONENTS, to_major
 from nepxy.engine.outcomes import Outcome, OutcomeClass
 from nepxy.engine.payout import Payout
@@ -22,6 +23,7 @@ from nepxy.providers.iso3166 import ALPHA_3
 from nepxy.providers.thunes_codes import decimal_of
 
 PURPOSE_CHARACTERS_MAX: Final = 64
+"""Ours, for want of theirs: no purpose of Thunes' list is near it."""
 _PRECISION_MAX: Final = 8
 
 
@@ -99,6 +101,30 @@ class Order:
         if self.settings.callback_url:
             body["callback_url"] = self.settings.callback_url
         return orjson.dumps(body)
+
+
+def required_fields(tx_type: str) -> tuple[RequiredField, ...]:
+    """What of a request a transaction of this type cannot be without (4.2 [D]): recipient, sender and purpose.
+
+    A sender that is left out is the one of `THUNES_SENDER_*`, without which THUNES is not ready.
+    """
+    names = ("first_name", "last_name")
+    to, by = ("name",) if tx_type[2] == "B" else names, () if tx_type[0] == "B" else names
+    return (
+        *(RequiredField(name=f"recipient.{name}", hint="name who is paid") for name in to),
+        *(
+            RequiredField(
+                name=f"sender.{name}", where_given="sender", hint="name who pays, or leave sender out"
+            )
+            for name in by
+        ),
+        RequiredField(
+            name="purpose",
+            characters_max=PURPOSE_CHARACTERS_MAX,
+            pattern="[A-Za-z0-9]",
+            hint="say why it is paid, such as FAMILY_SUPPORT",
+        ),
+    )
 
 
 def order_of(payout: Payout, settings: ThunesSettings) -> Order | Outcome:

@@ -28,7 +28,7 @@ from nepxy.http.metrics import PAYOUTS_ROUTE
 from nepxy.http.new_payout import check_same_request, creation, find_key, new_payout
 from nepxy.http.parts import Parts, note, parts_of, request_id_of
 from nepxy.http.schemas import Circumstances, EventPage, ListQuery, PayoutPage, PayoutRequest
-from nepxy.http.validation import read_payout_request, read_query
+from nepxy.http.validation import read_payout_request, read_query, required_problems
 from nepxy.http.views import event_view, location_of, payout_view
 from nepxy.storage.payouts import PayoutFilter, client_payout, client_payouts, payout_events
 from nepxy.storage.writes import Created, CreatePayout, ExternalRefKnown, KeyKnown, LookAgain, WriteFailed
@@ -42,7 +42,7 @@ async def create(request: web.Request) -> web.Response:
     document = await read_object(request)
     circumstances = _circumstances(parts)
     wanted, refusal = read_payout_request(document, circumstances)
-    choice = refusal or await _choice(parts, wanted, ticket_of(caller.client_id, key))
+    choice = refusal or await _choice(parts, wanted, circumstances, ticket_of(caller.client_id, key))
     if isinstance(choice, RequestError):
         # What may not be taken now may have been taken before: a replay does not depend on the moment.
         known = await parts.front.reader.run(find_key, caller.client_id, key)
@@ -139,10 +139,17 @@ async def cancel(request: web.Request) -> web.Response:
 def _circumstances(parts: Parts) -> Circumstances:
     providers = parts.front.settings.providers
     enabled = (name for name, one in providers.items() if one.enabled and name in parts.front.adapters)
-    return Circumstances(now=parts.now(), known=frozenset(providers), enabled=frozenset(enabled))
+    return Circumstances(
+        now=parts.now(),
+        known=frozenset(providers),
+        enabled=frozenset(enabled),
+        requires={name: one.capabilities.requires for name, one in parts.front.adapters.items()},
+    )
 
 
-async def _choice(parts: Parts, wanted: PayoutRequest, ticket: int) -> Choice | RequestError:
+async def _choice(
+    parts: Parts, wanted: PayoutRequest, circumstances: Circumstances, ticket: int
+) -> Choice | RequestError:
     """The provider, or why there is none: a value, because a replay may still be due."""
     rules = parts.front.settings.routing
     providers = parts.candidates
@@ -156,9 +163,11 @@ async def _choice(parts: Parts, wanted: PayoutRequest, ticket: int) -> Choice | 
         ticket=ticket,
     )
     try:
-        return choose_provider(asked, providers=providers, rules=rules)
+        choice = choose_provider(asked, providers=providers, rules=rules)
     except RequestError as error:
         return error
+    problems = required_problems(wanted.normalised(), choice.provider, circumstances)
+    return ValidationFailed(problems) if problems else choice
 
 
 async def _paused(parts: Parts) -> frozenset[str]:

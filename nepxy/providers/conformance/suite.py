@@ -20,6 +20,7 @@ from nepxy.engine.decide import Policy, decide
 from nepxy.engine.events import Source, StatusReported
 from nepxy.engine.outcomes import Finding, OutcomeClass
 from nepxy.engine.payout import Payout
+from nepxy.engine.requirements import unmet
 from nepxy.engine.retry import RetryPolicy
 from nepxy.errors import WebhookRefused
 from nepxy.providers.conformance.checks import check_evidence, check_notice, other_questions
@@ -133,6 +134,22 @@ class AdapterConformance:
                     theatre.submit(payout, {step: Meddle(forward=forward)}, guard)
                     theatre.submit(replace(payout, provider_ref=guard.provider_ref))
                     assert theatre.moved(payout) == 1, f"request {step} lost, forward={forward}"
+
+    def test_what_is_declared_as_required_is_missed_before_anything_is_written(self) -> None:
+        """Each required field left out in turn: refused, and no request that could move money."""
+        with self._theatre() as theatre:
+            requires = theatre.adapter.capabilities.requires
+            whole = json.loads(theatre.stage.payout(1).details)
+            assert list(unmet(requires, whole, provider="it")) == [], (
+                "the stage's payout lacks what is required"
+            )
+            for number, field in enumerate(requires):
+                if field.where_given:
+                    continue
+                lacking = json.dumps(_without(whole, field.name))
+                outcome = theatre.submit(replace(theatre.stage.payout(10 + number), details=lacking))
+                assert outcome.kind is OutcomeClass.REJECTED, f"without {field.name}: {outcome}"
+                assert [seen for seen in theatre.meddler.seen if seen.writes] == [], field.name
 
     # ---- bad days ------------------------------------------------------------------------------------------
 
@@ -328,3 +345,10 @@ class AdapterConformance:
                 assert code in WEBHOOK_CODES
 
             read()
+
+
+def _without(document: dict[str, Any], name: str) -> dict[str, Any]:
+    first, _, rest = name.partition(".")
+    if not rest:
+        return {key: value for key, value in document.items() if key != first}
+    return {**document, first: _without(document.get(first, {}), rest)}
