@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from nepxy.sandbox import flooz, moov_soap, paygate, qosic, thunes, tmoney
+from nepxy.sandbox import flooz, momo, moov_soap, paygate, qosic, thunes, tmoney
 from nepxy.sandbox.config import SandboxConfig
 from nepxy.sandbox.connection import reset
 from nepxy.sandbox.control import Control
@@ -21,6 +21,7 @@ PROVIDERS: tuple[Callable[[World], Provider], ...] = (
     paygate.build,
     qosic.build,
     thunes.build,
+    momo.build,
 )
 """One builder for each provider's module."""
 

@@ -6,8 +6,8 @@ then told. Speaks no provider's protocol: what a notice looks like on the wire i
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
@@ -38,6 +38,8 @@ class Order:
     """Unix time."""
     status: Status = Status.PENDING
     steps_taken: int = 0
+    kept: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What its protocol needs later and nobody else does; JSON, because the history keeps it."""
 
     @property
     def message(self) -> str | None:
@@ -82,9 +84,17 @@ class Book:
         return self._latest.get((provider, external_id))
 
     def accept(
-        self, *, provider: str, external_id: str, msisdn: str, amount: int, currency: str, script: Script
+        self,
+        *,
+        provider: str,
+        external_id: str,
+        msisdn: str,
+        amount: int,
+        currency: str,
+        script: Script,
+        kept: Mapping[str, Any] | None = None,
     ) -> tuple[Order, list[Delivery]]:
-        """Takes up an order and plans its course.
+        """Takes up an order and plans its course; `kept` stays with it, and in the history.
 
         Returns:
             The order, and the webhooks that must have been tried before the submit is answered.
@@ -104,6 +114,7 @@ class Book:
             script=script,
             nth=nth,
             accepted_at_s=time.time(),
+            kept=kept or {},
         )
         self._history.append(
             {
@@ -117,6 +128,7 @@ class Book:
                 "script": script.name,
                 "nth": nth,
                 "at_s": order.accepted_at_s,
+                "kept": order.kept,
             }
         )
         self._add(order)
@@ -140,6 +152,7 @@ class Book:
                     script=BY_NAME.get(record["script"], SUCCESS),
                     nth=record["nth"],
                     accepted_at_s=record["at_s"],
+                    kept=record.get("kept", {}),
                 )
             )
         else:

@@ -133,6 +133,48 @@ class QosicConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MomoConfig:
+    """Our disbursement account at MTN MoMo, seen from its side (providers page 3)."""
+
+    subscription_key: str = field(default="sandbox-subscription-key", repr=False)
+    api_user: str = "7d3f0f4e-5a4c-4f0e-9a54-3c2f4b6d8e10"
+    """UUID."""
+    api_key: str = field(default="sandbox-key", repr=False)
+    target_environment: str = "sandbox"
+    currency: str = "EUR"
+    """The only one that is taken; the real sandbox takes EUR alone [D]."""
+    balance: Decimal = Decimal(1_000_000_000)
+    """What the account holds at the start, in major units."""
+    token_life_s: int = 3600
+    callback_method: str = "POST"
+    """POST or PUT: the documentation has both [D]."""
+    callback_copies: int = 1
+    """How often each callback is sent; 0: never."""
+    provider_callback_host: str | None = None
+    """The host that an `X-Callback-Url` must have; None: any."""
+    plain_http_callbacks: bool = False
+    """For local tests: also takes plain http, other ports and IP addresses in `X-Callback-Url`."""
+    visibility_lag_s: float = 0.0
+    """How long a status read does not find what has just been taken."""
+    status_reads_per_s_max: int = 10
+    """More than these get 429: the only rate that MTN publishes."""
+    reason_as_object: bool = False
+    """`reason` as `{code, message}`, as in the published schema; False: a string, as observed."""
+
+    def __post_init__(self) -> None:
+        for name in ("subscription_key", "api_user", "api_key", "target_environment", "currency"):
+            if not getattr(self, name):
+                raise ValueError(f"{name} is empty")
+        for name in ("balance", "token_life_s", "callback_copies", "visibility_lag_s"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative")
+        if self.status_reads_per_s_max <= 0:
+            raise ValueError("status_reads_per_s_max must be above zero")
+        if self.callback_method not in ("POST", "PUT"):
+            raise ValueError("callback_method is POST or PUT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Everything that a sandbox needs; all of it has a default that suits a laptop."""
 
@@ -142,6 +184,7 @@ class SandboxConfig:
     paygate: PayGateConfig = field(default_factory=PayGateConfig)
     qosic: QosicConfig = field(default_factory=QosicConfig)
     thunes: ThunesConfig = field(default_factory=ThunesConfig)
+    momo: MomoConfig = field(default_factory=MomoConfig)
     settle_delay_s: float = 1.0
     """From acceptance to the final state and its webhook; magic numbers stretch it by a factor."""
     seed: int = 0

@@ -140,7 +140,33 @@ MAGIC: tuple[Script, ...] = (
     ),
 )
 
-BY_NAME: Mapping[str, Script] = MappingProxyType({script.name: script for script in MAGIC})
+OF_ONE_PROVIDER: tuple[Script, ...] = (
+    _settles(
+        "reversed_later",
+        "",
+        "completes, and is reversed one settle delay later",
+        Step(becomes=Status.SUCCESS, notices=(Notice(),)),
+        Step(after=2.0, notices=(Notice(),)),
+    ),
+    _settles(
+        "expires_at_last",
+        "",
+        "202; PENDING for 600 settle delays, then FAILED with EXPIRED; no money moves",
+        Step(after=600.0, becomes=Status.FAILED, notices=(Notice(),)),
+    ),
+    _settles(
+        "created_first",
+        "",
+        "202; CREATED, PENDING after a settle delay, SUCCESSFUL after four",
+        Step(),
+        Step(after=4.0, becomes=Status.SUCCESS, notices=(Notice(),)),
+    ),
+)
+"""Chosen by numbers of a single provider's, in that provider's module; here, so that a restart finds them by name."""
+
+BY_NAME: Mapping[str, Script] = MappingProxyType(
+    {script.name: script for script in (*MAGIC, *OF_ONE_PROVIDER)}
+)
 _BY_SUFFIX: Mapping[str, Script] = {script.suffix: script for script in MAGIC if script.suffix}
 
 

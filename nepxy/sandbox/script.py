@@ -89,3 +89,8 @@ class Script:
     acts: Acts = Acts.AT_ONCE
     reply: Reply = Reply.ACCEPTED
     course: tuple[Step, ...] = SUCCEEDS
+
+    @property
+    def pays(self) -> bool:
+        """Whether money moves, once it was taken up."""
+        return any(step.becomes is Status.SUCCESS for step in self.course)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from nepxy.sandbox.book import Order
 from nepxy.sandbox.magic import BY_NAME, script_for
-from nepxy.sandbox.script import Notice, Reply, Script, Status, Step
+from nepxy.sandbox.script import Reply, Script, Status
 
 COMPLETED = "70000"
 DECLINED = "90000"
@@ -96,12 +96,6 @@ CLASSES: Mapping[str, str] = MappingProxyType(
     }
 )
 
-_REVERSED = Script(
-    name="reversed_later",
-    what="completes, and is reversed one settle delay later",
-    course=(Step(becomes=Status.SUCCESS, notices=(Notice(),)), Step(after=2.0, notices=(Notice(),))),
-)
-
 
 def confirm_script(msisdn: str) -> Script:
     """What a confirm does to the payee's number."""
@@ -109,7 +103,7 @@ def confirm_script(msisdn: str) -> Script:
     if suffix in FAILS_WITH:
         return BY_NAME["fails_later"]
     if suffix in _REVERSED_WITH:
-        return _REVERSED
+        return BY_NAME["reversed_later"]
     script = script_for(msisdn)
     # 0101 is refused when the transaction is created, long before.
     return BY_NAME["success"] if script.reply is Reply.REJECTED_422 else script

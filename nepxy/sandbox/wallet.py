@@ -8,7 +8,8 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -53,6 +54,8 @@ class Ask:
     amount: int
     """Minor units."""
     currency: str
+    kept: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What its protocol needs later; as `Order.kept`."""
 
 
 class Wallet(ABC):
@@ -177,6 +180,7 @@ class Wallet(ABC):
             amount=ask.amount,
             currency=ask.currency,
             script=script,
+            kept=ask.kept,
         )
 
     async def _reply(

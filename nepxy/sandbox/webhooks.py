@@ -22,6 +22,7 @@ class Delivery:
     url: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+    method: str = "POST"
     try_count: int = 0
     tried: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     """Set when the first try is over, or when there will be none."""
@@ -77,9 +78,9 @@ class WebhookSender:
         if self._session is not None:
             await self._session.close()
 
-    def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> Delivery:
+    def send(self, url: str, body: bytes, headers: Mapping[str, str], *, method: str = "POST") -> Delivery:
         """Puts one webhook on its way and returns at once."""
-        delivery = Delivery(url=url, body=body, headers=headers)
+        delivery = Delivery(url=url, body=body, headers=headers, method=method)
         self.counts.sent += 1
         if self.outstanding_count >= self._config.webhook_backlog_max:
             self.counts.failed += 1
@@ -110,8 +111,12 @@ class WebhookSender:
         delivery.try_count += 1
         self.counts.tries += 1
         try:
-            async with session.post(
-                delivery.url, data=delivery.body, headers=delivery.headers, allow_redirects=False
+            async with session.request(
+                delivery.method,
+                delivery.url,
+                data=delivery.body,
+                headers=delivery.headers,
+                allow_redirects=False,
             ) as response:
                 await response.read()
                 return 200 <= response.status < 300
