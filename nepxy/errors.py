@@ -73,6 +73,20 @@ _TABLE = (
         "Scope missing",
         "Use a client that was granted the scope that the message names.",
     ),
+    # The console's sign-in.
+    ("SESSION_OVER", 401, "Console session is over", "Sign in again at /console."),
+    (
+        "CSRF_TOKEN_WRONG",
+        403,
+        "X-CSRF-Token missing or wrong",
+        "Send the csrf_token of GET /console/session.",
+    ),
+    (
+        "TOO_MANY_TRIES",
+        429,
+        "Too many wrong tries",
+        "Wait as long as Retry-After says, then check the secret.",
+    ),
     # Payouts.
     (
         "IDEMPOTENCY_KEY_MISSING",
@@ -499,6 +513,42 @@ class ClientCredentialsInvalid(Unauthenticated):
     def headers(self) -> dict[str, str]:
         """RFC 6749, section 5.2: the scheme by which the client identified itself."""
         return {"WWW-Authenticate": 'Basic realm="nepxy"'}
+
+
+class SessionOver(Unauthenticated):
+    """401: the console's cookie is too old, was signed out, or is not ours."""
+
+    fixed_code = "SESSION_OVER"
+
+    def __init__(self) -> None:
+        super().__init__(self.fixed_code, "this session of the console is over")
+
+
+class CsrfTokenWrong(RequestError):
+    """403: a session's cookie came alone, as another site's page could send it."""
+
+    fixed_code = "CSRF_TOKEN_WRONG"
+
+    def __init__(self) -> None:
+        super().__init__(self.fixed_code, "the header X-CSRF-Token is missing, or is not this session's")
+
+
+class TooManyTries(RequestError):
+    """429: the secret was not even looked at."""
+
+    fixed_code = "TOO_MANY_TRIES"
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(self.fixed_code, f"too many wrong tries; the next one in {retry_after_s} s")
+
+    def headers(self) -> dict[str, str]:
+        """`Retry-After`, in whole seconds."""
+        return {"Retry-After": str(self.retry_after_s)}
+
+    def members(self) -> dict[str, str | int]:
+        """The header's twin, for those who only keep bodies."""
+        return {"retry_after_s": self.retry_after_s}
 
 
 class ClientDisabled(RequestError):

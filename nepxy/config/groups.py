@@ -133,6 +133,11 @@ class HttpSettings(Group):
         (), "CORS_ALLOW_ORIGINS", "CORS_ORIGINS",
         description="Origins whose pages may call the API, comma-separated; * is every one.",
     )  # fmt: skip
+    client_address_header: str = setting(
+        "", "NEPXY_CLIENT_ADDRESS_HEADER", pattern=r"^[A-Za-z0-9-]{0,64}$",
+        default_text="none: the connection's own address",
+        description="The header in which the proxy before us names the caller's address, such as Fly-Client-IP.",
+    )  # fmt: skip
 
 
 class AuthSettings(Group):
@@ -156,6 +161,14 @@ class AuthSettings(Group):
     clock_skew_s: float = setting(
         30.0, "NEPXY_CLOCK_SKEW_S", ge=0, le=300,
         description="By how many seconds a token's times may differ from our clock.",
+    )  # fmt: skip
+    console_idle_minutes: int = setting(
+        30, "NEPXY_CONSOLE_IDLE_MINUTES", ge=1, le=720,
+        description="After how many minutes without a person's doing a session of the console ends.",
+    )  # fmt: skip
+    console_session_hours: int = setting(
+        12, "NEPXY_CONSOLE_SESSION_HOURS", ge=1, le=168,
+        description="After how many hours a session of the console ends, whatever is done in it.",
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.middleware import observed, problems
 from nepxy.http.parts import PARTS, make_parts
-from nepxy.http.routes import auth, health, metrics, payouts, webhooks
+from nepxy.http.routes import auth, console, health, metrics, payouts, webhooks
 
 ROUTES: Final = (
     *auth.ROUTES,
@@ -19,6 +19,7 @@ ROUTES: Final = (
     *webhooks.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
+    *console.ROUTES,
 )
 
 SETTLE_S: Final = 1.0

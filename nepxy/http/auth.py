@@ -16,6 +16,7 @@ from nepxy.config.groups import AuthSettings
 from nepxy.config.secret import Secret
 from nepxy.errors import ClientDisabled, ScopeMissing, TokenMissing
 from nepxy.http.secrets import LiveSecrets
+from nepxy.http.sessions import Sessions
 from nepxy.http.tokens import Claims, verify_token
 from nepxy.storage.database import Reader
 from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find_operator
@@ -55,12 +56,17 @@ class Gatekeeper:
         secrets: LiveSecrets | None = None,
         reader: Reader,
         clock: Callable[[], datetime],
+        sessions: Sessions | None = None,
     ) -> None:
-        """Verify by these secrets (without `secrets`: by those of the settings, for good); ask `reader` for owners."""
+        """Verify by these secrets (without `secrets`: by those of the settings, for good); ask `reader` for owners.
+
+        `sessions` are the console's, which operators may use instead of a token.
+        """
         self._settings = settings
         self._secrets = secrets
         self._reader = reader
         self._clock = clock
+        self._sessions = sessions
         self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
 
     async def client(self, request: web.Request, scope: str) -> Caller:
@@ -87,7 +93,7 @@ class Gatekeeper:
             Unauthenticated, ScopeMissing, ClientDisabled: he may not.
             Unavailable: nobody can say now.
         """
-        claims = self._claims(request)
+        claims = await self._operator_claims(request)
         if ADMIN not in claims.scopes:
             raise ScopeMissing(ADMIN)
         operator = (await self._registered(claims.subject)).operator
@@ -114,6 +120,15 @@ class Gatekeeper:
         )
         structlog.contextvars.bind_contextvars(client_id=claims.subject)
         return claims
+
+    async def _operator_claims(self, request: web.Request) -> Claims:
+        """Of the token; where there is none, of the console's session, which carries all that its operator may do."""
+        if self._sessions is None or "Authorization" in request.headers:
+            return self._claims(request)
+        session = await self._sessions.current(request)
+        if session is None:
+            raise TokenMissing
+        return Claims(subject=session.operator_id, scopes=frozenset({ADMIN}))
 
     async def _registered(self, subject: str) -> Registered:
         """Look the owner up; many requests of one client at once share one look-up."""

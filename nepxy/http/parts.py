@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ import structlog
 from aiohttp import web
 
 from nepxy.actors.messages import DescribeEngine, EngineView
+from nepxy.config.groups import Environment
 from nepxy.engine.routing import Candidate, Standing
 from nepxy.engine.runtime import ask
 from nepxy.http.asking import Engine
@@ -21,6 +23,8 @@ from nepxy.http.cursors import Cursors
 from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.secrets import LiveSecrets
+from nepxy.http.sessions import Sessions
+from nepxy.http.throttle import SignInThrottle
 
 DATABASE_WAIT_S: Final = 0.8
 """Health answers within a second, whatever the database does."""
@@ -38,6 +42,9 @@ class Parts:
     front: FrontEnd
     engine: Engine
     gatekeeper: Gatekeeper
+    sessions: Sessions
+    """The console's."""
+    sign_ins: SignInThrottle
     cursors: Cursors
     metrics: HttpMetrics
     secrets: LiveSecrets
@@ -73,10 +80,21 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
 
     auth = front.settings.auth
     secrets = LiveSecrets(front.settings)
+    sessions = Sessions(
+        settings=auth,
+        secrets=secrets,
+        reader=front.reader,
+        clock=front.clock,
+        secure=front.settings.env is not Environment.DEV,
+    )
     return Parts(
         front=front,
         engine=Engine(front.supervisor, timeout_s=front.settings.http.ask_timeout_s),
-        gatekeeper=Gatekeeper(settings=auth, secrets=secrets, reader=front.reader, clock=front.clock),
+        gatekeeper=Gatekeeper(
+            settings=auth, secrets=secrets, reader=front.reader, clock=front.clock, sessions=sessions
+        ),
+        sessions=sessions,
+        sign_ins=SignInThrottle(clock=time.monotonic),
         cursors=Cursors((auth.jwt_secret_previous, auth.jwt_secret)),
         metrics=metrics,
         secrets=secrets,
