@@ -17,6 +17,8 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 INSTALLATION = "installation-1"
 ACCOUNT = "account-1"
 THEIRS = ProviderRef("their-ref")
+NEVER = datetime(2999, 1, 1, tzinfo=UTC)
+"""When a payout expires, or is due, that a test decides about by the real clock."""
 
 
 def a_reference(generation: int = 0) -> SubmissionRef:

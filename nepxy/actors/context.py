@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -15,6 +15,7 @@ from nepxy.actors.provider_state import ProviderState
 from nepxy.engine.decide import Policy
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId, shard_of
+from nepxy.engine.restored import Restored
 from nepxy.providers.contract import Adapter
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
@@ -51,6 +52,9 @@ class Store(Protocol):
     async def release_shards(self) -> None:
         """Give all shards back."""
 
+    async def restored(self) -> Restored | None:
+        """The last restore of the database, noticed here if need be; None: there was none."""
+
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""
 
@@ -78,6 +82,8 @@ class Ownership:
 
     node_id: str
     epochs: dict[int, int] = field(default_factory=dict)
+    restored: Restored | None = None
+    """The last restore of the database: what is decided, is decided with it in mind."""
 
     def lease_of(self, transaction_id: TransactionId) -> Lease:
         """The lease to name in an intent; epoch -1 where the shard is not ours: the database will refuse it."""
@@ -124,3 +130,9 @@ class ProviderParts:
     policy: Policy
     door: ProviderDoor
     supervisor: ActorRef[Any]
+
+    @property
+    def policy_now(self) -> Policy:
+        """The policy, with the last restore of the database in mind."""
+        restored = self.engine.ownership.restored
+        return self.policy if restored is None else replace(self.policy, restored=restored)

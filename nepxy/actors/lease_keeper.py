@@ -14,6 +14,7 @@ from pykka import ActorRef
 
 from nepxy.actors.context import Store
 from nepxy.actors.messages import LeasesChanged, PauseStateLoaded
+from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import LoopActor
 from nepxy.storage.leases import HeldShards
 
@@ -26,6 +27,7 @@ TRUSTED_SHARE = 0.75
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Renewed:
     held: HeldShards
+    restored: Restored | None
     paused: PauseStateLoaded
     started_s: float
 
@@ -75,10 +77,10 @@ class LeaseKeeper(LoopActor):
         match message:
             case "renew":
                 self._renew()
-            case _Renewed(held=held, paused=paused, started_s=started_s):
+            case _Renewed(held=held, restored=restored, paused=paused, started_s=started_s):
                 self._faltering = False
                 self._trusted_until_s = started_s + self._ttl_s * TRUSTED_SHARE
-                self._tell(LeasesChanged(held=held, trusted_until_s=self._trusted_until_s))
+                self._tell(LeasesChanged(held=held, trusted_until_s=self._trusted_until_s, restored=restored))
                 self._tell(paused)
                 self.tell_later(self._every_s, "renew")
             case _NotRenewed(error=error):
@@ -94,11 +96,13 @@ class LeaseKeeper(LoopActor):
 
         async def renew() -> _Renewed:
             started_s = scheduler.monotonic()
+            # Before anything is taken up: what is held is worked on at once.
+            restored = await self._store.restored()
             held = await self._store.acquire_or_renew()
             paused = await self._store.paused_providers()
             shortfalls = await self._store.shortfalls() if paused else {}
             state = PauseStateLoaded(paused=paused, shortfalls=shortfalls)
-            return _Renewed(held=held, paused=state, started_s=started_s)
+            return _Renewed(held=held, restored=restored, paused=state, started_s=started_s)
 
         self.pipe_to_self(
             renew(),

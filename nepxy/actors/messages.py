@@ -17,6 +17,7 @@ from pykka import ActorRef
 from nepxy.engine.events import Event, OperatorAsked, StepReached, Work
 from nepxy.engine.outcomes import Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
+from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ReplyTo
 from nepxy.errors import NepXyError
 from nepxy.storage.in_doubt import DoubtFigures
@@ -143,6 +144,8 @@ class EngineView:
     """What was in flight through other accounts than those configured now, when this node came to own its shards."""
     doubt: tuple[DoubtFigures, ...] = ()
     """A few seconds old; providers with nothing in doubt or in review may be left out."""
+    restored: Restored | None = None
+    """The last restore of the database; held: nothing is submitted until an operator releases it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -434,6 +437,8 @@ class LeasesChanged:
     held: HeldShards
     trusted_until_s: float
     """By the scheduler's monotonic clock: until when this may be believed without another word."""
+    restored: Restored | None = None
+    """The last restore of the database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -210,6 +210,11 @@ class EngineMetrics:
         self.recovery_done = Gauge(
             "nepxy_recovery_done", "1 once the first scan is complete.", registry=registry
         )
+        self.restored_held = Gauge(
+            "nepxy_restored_held",
+            "1 while nothing is submitted because the database was restored.",
+            registry=registry,
+        )
         self.shards_held = Gauge("nepxy_shards_held", "Shards that this node owns.", registry=registry)
         self.alive = Gauge("nepxy_actors_alive", "Actors alive.", ("kind",), registry=registry)
         self.started = Counter("nepxy_actor_starts_total", "Actors started.", ("kind",), registry=registry)

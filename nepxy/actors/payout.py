@@ -77,6 +77,7 @@ log = structlog.get_logger("nepxy.payout")
 RELOAD_AGAIN_S = 1.0
 LOOK_AGAIN_S = 60.0
 POSTPONED = "postponed"
+ENGINE: Final = "engine"
 ASKS = (Work.LOOKUP, Work.POLL)
 STEPS_MAX: Final = 8
 """Of one attempt: an adapter that goes round in circles is stopped."""
@@ -265,7 +266,7 @@ class PayoutActor(LoopActor):
     def _deliver(self, deliver: Deliver) -> None:
         parts, payout = self._parts, self._payout
         decision = decide(
-            payout, deliver.event, now=self._now(), policy=parts.policy, jitter=parts.engine.dice.random()
+            payout, deliver.event, now=self._now(), policy=parts.policy_now, jitter=parts.engine.dice.random()
         )
         if decision.payout is not payout:
             self._journal(deliver, decision, self._move(deliver, decision))
@@ -291,6 +292,7 @@ class PayoutActor(LoopActor):
             "lease": engine.ownership.lease_of(self._payout.transaction_id),
             "send_window_s": retry.send_window_s,
             "answer_window_s": retry.answer_window_s,
+            "restored_at": engine.ownership.restored.at if engine.ownership.restored is not None else None,
         }
         if decision.is_intent:
             # Taken now, before the statement runs: so it can only be earlier than the database's own.
@@ -301,14 +303,15 @@ class PayoutActor(LoopActor):
             evidence=decision.evidence,
             write_id=engine.new_id(),
             request_id=deliver.request_id,
-            who=deliver.who,
+            who=ENGINE if decision.presumes_attempt else deliver.who,
             discrepancy=decision.discrepancy,
             # What is decided once more is not applied yet: a crash in between must find its webhook unapplied.
             webhook=None if _is_decided_again(decision) else deliver.webhook,
             intent=Intent(**checked) if decision.is_intent else None,
             step=Step(name=decision.step, **checked) if decision.step is not None else None,
             noted_as=decision.noted_as,
-            audit=deliver.audit,
+            audit=None if _is_decided_again(decision) else deliver.audit,
+            presumes_attempt=decision.presumes_attempt,
             reopens=decision.reopens,
         )
 
@@ -461,13 +464,7 @@ class PayoutActor(LoopActor):
                 case fx.SlowDown(retry_after_s=retry_after_s):
                     self._tell(self._parts.door.ref, SlowDownProvider(retry_after_s=retry_after_s))
                 case fx.DecideAgain(event=event):
-                    again = Deliver(
-                        event=event,
-                        who=deliver.who,
-                        request_id=deliver.request_id,
-                        webhook=deliver.webhook,
-                        reply_to=deliver.reply_to,
-                    )
+                    again = replace(deliver, event=event)
                 case _:
                     assert_never(effect)
         if again is not None:

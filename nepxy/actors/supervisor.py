@@ -59,6 +59,7 @@ from nepxy.actors.reconciler import Reconciler
 from nepxy.actors.roster import Roster
 from nepxy.engine.events import CancelRequested, DueReached, Source, StatusReported
 from nepxy.engine.payout import Payout, TransactionId, shard_of
+from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
 from nepxy.errors import Draining, NepXyError, NodeStandby, PayoutNotFound
 from nepxy.storage.accounts import AccountFigures
@@ -596,6 +597,7 @@ class Supervisor(LoopActor):
 
     def _leases(self, message: LeasesChanged) -> None:
         before, held = self._parts.ownership.epochs, message.held
+        self._restored(message.restored)
         self._parts.ownership.epochs = dict(held.epochs)
         self._trusted_until_s = message.trusted_until_s
         self._other_owner = held.other_owner
@@ -617,6 +619,21 @@ class Supervisor(LoopActor):
                 self._reconciler.stop(block=False)
             self._start_reconciler()
             self._count_accounts()
+
+    def _restored(self, restored: Restored | None) -> None:
+        """The database was restored, or an operator has released the engine since."""
+        before = self._parts.ownership.restored
+        if restored == before:
+            return
+        self._parts.ownership.restored = restored
+        self._parts.metrics.restored_held.set(restored is not None and restored.held)
+        if restored is None:
+            return
+        log.critical("engine.restored", restored_at=restored.at, held=restored.held)
+        noticed = before is None or before.at != restored.at
+        for entry in self._roster:
+            # What is in memory is older, or newer, than what is in the database now: it is read again.
+            self._tell(entry.ref, Retire() if noticed else Deliver(event=DueReached()))
 
     def _count_accounts(self) -> None:
         """Say what was sent through accounts that are not configured now: nobody can ask about it (money rule 10)."""
@@ -690,6 +707,7 @@ class Supervisor(LoopActor):
             providers=self._providers.views(),
             sent_elsewhere=self._sent_elsewhere,
             doubt=self._doubt,
+            restored=self._parts.ownership.restored,
         )
 
     def _life_now(self) -> EngineState:

@@ -70,6 +70,9 @@ PENDING: Final[Mapping[str, str]] = {
     "BLOCKED": "{provider} refuses payouts until an operator acts (balance, credentials, allow-list); no money moved.",
     "RETRY_WITH_NEW_REFERENCE": "{provider} ended the last attempt unpaid, and a new attempt may succeed.",
     "RELEASED": "An operator released it from review.",
+    "ABSENT_AFTER_RESTORE": (
+        "The database was restored from a backup, so {provider} was asked first: it does not know this payout."
+    ),
     "REOPENED": "It had failed, and an operator reopened it: it is tried again under a new reference.",
 }
 
@@ -87,6 +90,13 @@ SENT: Final[Mapping[str, str]] = {
     "TAKEN_THEN_ABSENT": "{provider} had taken it, and says now that it does not know it: it may be paid or not.",
     "ACCEPTED_BY_PROVIDER": "{provider} has taken it and has not settled it yet.",
     "ADOPTED": "{provider} knows our reference although our records said that nothing was sent; it is being followed.",
+    "RESTORED": (
+        "The database was restored from a backup, and {provider} may have got it before that: it may be paid or not."
+    ),
+    "MAYBE_REPOSTED": (
+        "The database was restored from a backup that may have lost an earlier post of this payout, "
+        "so {provider} is asked before it is sent."
+    ),
     "RELEASED": "An operator released it from review; it may be paid or not, and the engine follows it again.",
 }
 

@@ -227,6 +227,8 @@ def _move_row(n: int, write: MovePayout) -> dict[str, object]:
         else None,
         "closed_provider_ref": write.before.provider_ref,
         "is_intent": write.intent is not None,
+        "presumed": write.presumes_attempt,
+        "restored_at": call.restored_at if call else None,
         "reopens": write.reopens,
         "step": write.step.name if write.step is not None else None,
         "owner": call.lease.owner if call else None,
@@ -431,6 +433,13 @@ _COLUMNS: Final = """
     taken_at timestamptz, repeat_barred boolean, retryable boolean, last_error text, settled_at timestamptz,
     expires_at timestamptz"""
 
+# The restore that an intent must know of. Infinity, which none knows: an operator has not released the engine since, or
+# nobody has noticed it yet. Asked once a batch, and only where there is an intent.
+RESTORED_AT: Final = """(
+          SELECT CASE WHEN (r.restored_at IS NOT NULL AND r.released_at IS NULL) OR r.cluster <> app.cluster_identity()
+              THEN 'infinity' ELSE r.restored_at END
+          FROM app.engine_identity r)"""
+
 BATCH: Final = f"""
 WITH
 create_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
@@ -442,7 +451,7 @@ move_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUM
     seen_version int, from_status text, who text, why text, reference uuid, attempt int, evidence text, write_id uuid,
     request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, reopens boolean,
     step text, owner text, epoch bigint, send_window_s double precision, answer_window_s double precision,
-    doubt_changes boolean)),
+    doubt_changes boolean, presumed boolean, restored_at timestamptz)),
 postpone_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int,
     next_retry_at timestamptz)),
 meet_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, webhook_id uuid, provider text, provider_ref text,
@@ -502,6 +511,8 @@ moved AS (
       AND (NOT (i.is_intent OR i.step IS NOT NULL) OR EXISTS (
           SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
           AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()))
+      -- Nothing is sent on rows out of a backup until an operator says so; and by nobody who has not heard of them.
+      AND (NOT (i.is_intent OR i.step IS NOT NULL) OR i.restored_at IS NOT DISTINCT FROM {RESTORED_AT})
       -- A failed payout gets a new reference only where nothing says that an older one may have been paid (rule 6).
       AND (NOT i.reopens OR (
           NOT EXISTS (SELECT FROM app.payout_attempts a
@@ -511,13 +522,15 @@ moved AS (
     RETURNING i.n, p.answer_by),
 attempted AS (
     INSERT INTO app.payout_attempts AS a (submission_ref, transaction_id, generation, provider, account, send_by,
-        answer_by)
+        answer_by, in_doubt_since)
     SELECT i.submission_ref, i.transaction_id, i.generation, p.provider, i.account,
-        clock_timestamp() + make_interval(secs => i.send_window_s), m.answer_by
+        clock_timestamp() + make_interval(secs => coalesce(i.send_window_s, 0)), m.answer_by,
+        CASE WHEN i.presumed THEN i.in_doubt_since END
     FROM move_in i JOIN moved m USING (n) JOIN app.mobile_money_payouts p USING (transaction_id)
-    WHERE i.is_intent
+    WHERE i.is_intent OR i.presumed
     ON CONFLICT (submission_ref) DO UPDATE SET submit_count = a.submit_count + 1, account = excluded.account,
         send_by = excluded.send_by, answer_by = excluded.answer_by,
+        in_doubt_since = coalesce(a.in_doubt_since, excluded.in_doubt_since),
         -- A reference belongs to one payout for good: anything else violates NOT NULL and fails the write.
         transaction_id = CASE WHEN a.transaction_id = excluded.transaction_id THEN a.transaction_id END),
 closed AS (
@@ -534,7 +547,8 @@ stepped AS (
 doubted AS (
     UPDATE app.payout_attempts a SET in_doubt_since = i.in_doubt_since
     FROM move_in i JOIN moved USING (n)
-    WHERE i.doubt_changes AND i.closes_ref IS NULL AND a.submission_ref = i.submission_ref),
+    -- One statement changes a row once: what is presumed was given its doubt with its row.
+    WHERE i.doubt_changes AND NOT i.presumed AND i.closes_ref IS NULL AND a.submission_ref = i.submission_ref),
 told AS (
     INSERT INTO app.payout_events (transaction_id, version, from_status, to_status, why, who, reference, attempt,
         evidence, write_id, request_id)
@@ -631,6 +645,7 @@ SELECT i.n, json_build_object(
                 SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
             WHEN NOT EXISTS (SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
                 AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()) THEN 'LEASE_LOST'
+            WHEN i.restored_at IS DISTINCT FROM {RESTORED_AT} THEN 'RESTORED'
             -- Neither: a writer that this statement's snapshot does not show came first. Stale.
             END END)
 FROM move_in i

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
-from nepxy.storage import accounts, controls, in_doubt, leases, payouts, webhooks
+from nepxy.engine.restored import Restored
+from nepxy.storage import accounts, controls, in_doubt, leases, payouts, restored, webhooks
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.database import Reader
 from nepxy.storage.in_doubt import DoubtFigures
@@ -66,6 +67,10 @@ class DatabaseStore:
     async def release_shards(self) -> None:
         """Give all shards back."""
         await self.lease_reader.run(leases.release, node_id=self.node_id)
+
+    async def restored(self) -> Restored | None:
+        """The last restore of the database, noticed here if need be."""
+        return await self.lease_reader.run(restored.look)
 
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""

@@ -95,6 +95,8 @@ class MovePayout:
     """The code of a fact that is kept in the history and changes neither state nor reason; None: it is no note."""
     audit: AuditRow | None = None
     """The operator's command that moved it, kept in the same transaction."""
+    presumes_attempt: bool = False
+    """After a restore: the attempt that it is taken for gets its row, by which webhooks find it."""
     reopens: bool = False
     """A failed payout is tried again: only where no attempt is unresolved, and no discrepancy is open."""
 
@@ -121,6 +123,8 @@ class Intent:
     lease: Lease
     send_window_s: float
     answer_window_s: float
+    restored_at: datetime | None = None
+    """The last restore of the database that it was decided under: like an epoch, for one who did not hear of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,8 +223,8 @@ class IntentDenied:
     """The row is as seen, yet the database does not let the attempt begin, or go on to its next step."""
 
     reason: str
-    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`; of a step: `LEASE_LOST` or `TOO_LATE`; of a reopening:
-    `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`."""
+    """`PAUSED`, `LEASE_LOST`, `EXPIRED`, `TOO_EARLY` or `RESTORED`; of a step: `LEASE_LOST`, `TOO_LATE` or `RESTORED`;
+    of a reopening: `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from nepxy.actors.metrics import EngineMetrics
 from nepxy.engine.events import Work
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, TransactionId, shard_of
+from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import LoopActor, Runtime
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
@@ -43,6 +44,7 @@ class FakeStore:
     other_owner: str | None = None
     joinable: list[StoredWebhook] = field(default_factory=list)
     due_is_empty: bool = False
+    last_restore: Restored | None = None
 
     async def _reach(self) -> None:
         await self.node.sleep(READ_S)
@@ -92,6 +94,10 @@ class FakeStore:
 
     async def release_shards(self) -> None:
         await self._reach()
+
+    async def restored(self) -> Restored | None:
+        await self._reach()
+        return self.last_restore
 
     async def paused_providers(self) -> Mapping[str, str]:
         await self._reach()

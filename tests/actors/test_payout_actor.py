@@ -17,7 +17,7 @@ from nepxy.engine.payout import Payout, Status, TransactionId
 from nepxy.engine.runtime import Doorway, LoopActor, LoopScheduler, Runtime
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.writes import Moved, MovePayout, Stale
-from tests.factories import a_payout, a_policy
+from tests.factories import NEVER, a_payout, a_policy
 
 
 class StubbornJournal(LoopActor):
@@ -62,7 +62,7 @@ class FaintingStore:
 async def test_a_fact_is_decided_again_even_if_the_first_reload_fails() -> None:
     metrics = EngineMetrics(CollectorRegistry(), ["TMONEY"])
     runtime = Runtime(scheduler=LoopScheduler(), observer=metrics)
-    payout = a_payout(status=Status.PENDING)
+    payout = a_payout(status=Status.PENDING, expires_at=NEVER)
     store = FaintingStore(payout)
     journal, sink = StubbornJournal.start(runtime=runtime), Sink.start(runtime=runtime)
     engine = EngineParts(

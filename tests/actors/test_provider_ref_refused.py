@@ -19,7 +19,7 @@ from nepxy.engine.payout import Payout, Status
 from nepxy.engine.runtime import Doorway, LoopActor, LoopScheduler, Runtime
 from nepxy.errors import EngineBusy, NepXyError
 from nepxy.storage.writes import PROVIDER_REF_UNIQUE, Moved, MovePayout, WriteFailed
-from tests.factories import THEIRS, a_payout, a_policy, reported
+from tests.factories import NEVER, THEIRS, a_payout, a_policy, reported
 
 
 class RefusingJournal(LoopActor):
@@ -106,7 +106,7 @@ async def stage() -> AsyncIterator[Any]:
 
 async def test_a_reference_that_another_payout_has_puts_this_one_before_a_person(stage: Any) -> None:
     here = stage(f'duplicate key value violates unique constraint "{PROVIDER_REF_UNIQUE}"')
-    actor = here.actor(a_payout(status=Status.SENT, provider="TMONEY"))
+    actor = here.actor(a_payout(status=Status.SENT, provider="TMONEY", expires_at=NEVER, next_retry_at=NEVER))
 
     answer = await here.told(
         actor, event=reported(Finding.IN_FLIGHT, provider_ref=THEIRS), who="provider:TMONEY"
@@ -122,7 +122,7 @@ async def test_a_reference_that_another_payout_has_puts_this_one_before_a_person
 
 async def test_any_other_refusal_does_not_pose_as_one(stage: Any) -> None:
     here = stage('null value in column "evidence" violates not-null constraint')
-    actor = here.actor(a_payout(status=Status.SENT, provider="TMONEY"))
+    actor = here.actor(a_payout(status=Status.SENT, provider="TMONEY", expires_at=NEVER, next_retry_at=NEVER))
 
     with pytest.raises(EngineBusy):
         await here.told(actor, event=reported(Finding.IN_FLIGHT, provider_ref=THEIRS))

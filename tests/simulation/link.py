@@ -16,6 +16,7 @@ from nepxy.actors.batch_commit import commit_batch
 from nepxy.actors.journal_writer import BatchWritten, WriteBatch, WriterFaltered
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
+from nepxy.engine.restored import Restored
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
@@ -214,6 +215,11 @@ class SimStore:
     async def release_shards(self) -> None:
         """See `Store`."""
         await self._read(lambda: self._database.release_shards(node_id=self._node_id))
+
+    async def restored(self) -> Restored | None:
+        """See `Store`; no storm here restores a backup."""
+        nothing: Restored | None = await self._read(lambda: None)
+        return nothing
 
     async def paused_providers(self) -> Mapping[str, str]:
         """See `Store`."""

@@ -9,6 +9,7 @@
 | ... or that it ended unpaid, which a refused submit says too | `unpaid_rules` |
 | a client's wish; a defect on our side | `own_rules` |
 | an operator's command | `operator_rules` |
+| anything, after a restore from a backup | `restored_rules` |
 
 What all of them share (the questions that may be asked of a payout, and the ways in which a decision ends) is in
 `case`; what goes in and comes out is in `decision`.
@@ -20,7 +21,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
-from nepxy.engine.decide import operator_rules, own_rules, report_rules, submit_rules, time_rules
+from nepxy.engine.decide import (
+    operator_rules,
+    own_rules,
+    report_rules,
+    restored_rules,
+    submit_rules,
+    time_rules,
+)
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import NOT_UPDATED, STEP_COMMITTED, Decision, Policy
 from nepxy.engine.events import (
@@ -71,6 +79,9 @@ def decide(payout: Payout, event: Event, *, now: datetime, policy: Policy, jitte
         InvariantViolation: only where our own code went wrong; nothing that a provider or client says leads there.
     """
     case = Case(payout=payout, now=now, policy=policy, jitter=jitter)
+    presumption = restored_rules.presumption(case)
+    if presumption is not None:
+        return restored_rules.presumed_sent(case, presumption, event)
     match event:
         case DueReached():
             return time_rules.due(case)

@@ -103,7 +103,17 @@ class Case:
         return (RequestSlot(work=question),)
 
     @property
+    def held(self) -> bool:
+        """Whether the database was restored, and no operator has released the engine since: nothing is submitted."""
+        return self.policy.restored is not None and self.policy.restored.held
+
+    @property
     def may_resend(self) -> bool:
+        """Whether the same reference may be sent again now."""
+        return self.repeat_is_harmless and not self.held
+
+    @property
+    def repeat_is_harmless(self) -> bool:
         """Whether the same reference may be sent again by itself: only where that cannot pay twice (money rule 4)."""
         payout = self.payout
         return (

@@ -9,6 +9,7 @@ from nepxy.engine.capabilities import Capabilities
 from nepxy.engine.effects import Effect
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout
+from nepxy.engine.restored import Restored
 from nepxy.engine.retry import RetryPolicy
 
 NOT_UPDATED: Final = "NOT_UPDATED"
@@ -27,6 +28,8 @@ class Policy:
     installation_id: str
     second_person: bool = True
     """Whether an operator's `confirm` and `fail` want another operator's approval."""
+    restored: Restored | None = None
+    """The last restore of the database; None: there was none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,5 +52,7 @@ class Decision:
     """A submit goes on to its next write: the database checks epoch and `answer_by` once more."""
     reopens: bool = False
     """A failed payout is tried again: the database checks that no attempt is unresolved, and nothing contradicts it."""
+    presumes_attempt: bool = False
+    """After a restore: an attempt that no row knows of counts as made, so that its reference finds its payout."""
     noted_as: str | None = None
     """The `why` of the history's row for a fact that changes neither state nor reason; None: the reason says it."""

@@ -73,7 +73,8 @@ def _in_sent(case: Case) -> tuple[Command, ...]:
 
 def _in_review(case: Case) -> tuple[Command, ...]:
     if case.payout.status_reason == "CRASHED_TOO_OFTEN" and not case.payout.is_at_provider:
-        return (Command.RELEASE, Command.CANCEL)
+        # After a restore nobody knows that it was never sent.
+        return (Command.RELEASE,) if case.policy.restored is not None else (Command.RELEASE, Command.CANCEL)
     asks = (Command.RETRY, Command.POLL) if case.question is not None else ()
     # Money may have moved besides, or under another name: nothing may go on by itself over that.
     held = case.payout.status_reason in KEEPS_REVIEW_OPEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from nepxy.engine.decide import restored_rules
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import Decision
 from nepxy.engine.decide.taken_rules import reversed_by_provider, taken, terms_differ
@@ -68,8 +69,12 @@ def _absent(case: Case, evidence: Evidence) -> Decision:
     payout = case.payout
     if payout.is_taken:
         return _taken_then_absent(case, evidence)
+    if restored_rules.is_new_after_all(case):
+        return restored_rules.first_send(case, evidence)
     if case.may_resend:
         return case.nothing(RequestSlot(work=Work.RESEND))
+    if case.repeat_is_harmless:
+        return case.later()
     if payout.status is Status.SENT and case.now >= case.absent_counts_at:
         return case.review(
             "ABSENT_UNPROVEN",
@@ -95,6 +100,8 @@ def _unfinished(case: Case, event: StatusReported, evidence: Evidence) -> Decisi
         return case.overdue(evidence) if overdue else case.later()
     if case.may_resend:
         return case.nothing(RequestSlot(work=Work.RESEND))
+    if case.repeat_is_harmless:
+        return case.later()
     if payout.status is Status.SENT and case.now >= case.absent_counts_at:
         return case.review(
             "UNFINISHED",

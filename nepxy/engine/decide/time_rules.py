@@ -31,6 +31,8 @@ def due(case: Case) -> Decision:
 def _due_pending(case: Case) -> Decision:
     if case.expired:
         return case.expire()
+    if case.held:
+        return case.nothing(Postpone(until=case.poll_time()))
     return case.nothing(_backoff(case) or RequestSlot(work=Work.SUBMIT))
 
 
@@ -71,6 +73,9 @@ def _due_at_provider(case: Case) -> Decision:
         return case.nothing(*case.asking_soon())
     if case.may_resend:
         return case.nothing(RequestSlot(work=Work.RESEND))
+    if case.repeat_is_harmless:
+        # Held after a restore: it is repeated once an operator has released the engine.
+        return case.nothing(Postpone(until=case.poll_time()))
     return _nothing_can_be_asked(case)
 
 
@@ -102,7 +107,7 @@ def slot_granted(case: Case, work: Work) -> Decision:
                 return case.nothing(GiveBackSlot())
             if case.expired:
                 return replace(case.expire(), effects=(GiveBackSlot(),))
-            if case.policy.account is None:
+            if case.policy.account is None or case.held:
                 return case.nothing(GiveBackSlot(), Postpone(until=case.poll_time()))
             backoff = _backoff(case)
             if backoff is not None:
