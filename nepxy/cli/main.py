@@ -13,6 +13,7 @@ from rich.table import Table
 from nepxy.cli import dev
 from nepxy.cli.config import config
 from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
+from nepxy.cli.restored import restored
 from nepxy.cli.sandbox import sandbox_command
 from nepxy.cli.serve import serve as serve_process
 from nepxy.http.tokens import issue_token
@@ -34,6 +35,7 @@ app.add_typer(clients, name="clients")
 app.add_typer(operators, name="operators")
 app.add_typer(providers, name="providers")
 app.add_typer(config, name="config")
+app.add_typer(restored, name="restored")
 app.command("sandbox")(sandbox_command)
 
 Port = Annotated[int | None, typer.Option(help="TCP port; PORT otherwise.")]

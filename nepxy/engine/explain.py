@@ -28,6 +28,8 @@ class ProviderNow:
     """Why submits to it are paused; None: they are not."""
     resumes_with_balance: bool = False
     """Paused for want of money of ours, and resumed by the engine once it is there."""
+    held: bool = False
+    """The database was restored from a backup, and no operator has released the engine since."""
 
 
 NOTHING_KNOWN: Final = ProviderNow(capabilities=Capabilities())
@@ -176,6 +178,11 @@ class _Words:
             return f"It expired at {_clock(payout.expires_at)} and is about to fail; nothing is paid."
         if provider.capabilities is None:
             return f"No account of {payout.provider} is configured here: an operator must set it up; {limit}."
+        if provider.held:
+            return (
+                "Nothing is sent since the database was restored from a backup, until an operator releases the "
+                f"engine; {limit}."
+            )
         if provider.paused_reason is not None:
             cause = _safe(provider.paused_reason)
             why = f" ({cause})" if cause else ""

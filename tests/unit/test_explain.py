@@ -196,3 +196,9 @@ def test_what_may_be_looked_up_by_our_reference_is_said_to_be_asked_though_it_ha
 
 def test_a_payout_in_review_that_was_never_sent_is_not_said_to_be_asked_about() -> None:
     assert "cannot be asked" in said(a_payout(Status.REVIEW, status_reason="CRASHED_TOO_OFTEN", account=None))
+
+
+def test_while_held_after_a_restore_what_waits_says_so() -> None:
+    text = said(a_payout(), replace(ASKABLE, held=True))
+
+    assert "Nothing is sent since the database was restored" in text

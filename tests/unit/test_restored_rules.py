@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,11 @@ LONG_AGO = NOW - timedelta(hours=2)
 HELD = Restored(at=NOW - timedelta(hours=1), doubt_until=None)
 RELEASED = replace(HELD, doubt_until=NOW + timedelta(hours=72))
 OVER = replace(HELD, doubt_until=NOW - timedelta(minutes=1))
-OF_THE_BACKUP = {"created_at": LONG_AGO}
+OF_THE_BACKUP: dict[str, Any] = {"created_at": LONG_AGO}
 
 
-def after_restore(restored: Restored = RELEASED, **changes: object) -> Policy:
-    return replace(a_policy(**changes), restored=restored)  # type: ignore[arg-type]
+def after_restore(restored: Restored = RELEASED, **changes: Any) -> Policy:
+    return replace(a_policy(**changes), restored=restored)
 
 
 def played(payout: Payout, event: Event, policy: Policy) -> tuple[Payout, Decision]:

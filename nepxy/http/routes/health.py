@@ -43,6 +43,7 @@ async def readyz(request: web.Request) -> web.Response:
         "reasons": reasons,
         "engine": _engine(view),
         "recovery": _recovery(view),
+        "restored": _restored(view),
     }
     return json_response(document, status=503 if reasons else 200)
 
@@ -82,6 +83,13 @@ def _engine(view: EngineView | None) -> dict[str, Any]:
         "payouts_in_memory": view.payouts_in_memory if view else 0,
         "journal_ok": view.journal_ok if view else False,
     }
+
+
+def _restored(view: EngineView | None) -> dict[str, Any] | None:
+    """The last restore of the database. Held: payouts are taken, and none is sent until an operator releases it."""
+    if view is None or view.restored is None:
+        return None
+    return {"at": view.restored.at, "held": view.restored.held, "doubt_until": view.restored.doubt_until}
 
 
 def _recovery(view: EngineView | None) -> dict[str, Any]:

@@ -233,6 +233,7 @@ async def _provider_now(parts: Parts, name: str) -> ProviderNow:
         capabilities=adapter.capabilities if adapter else None,
         paused_reason=paused,
         resumes_with_balance=described is not None and described.resumes_by_itself,
+        held=view is not None and view.restored is not None and view.restored.held,
     )
 
 
