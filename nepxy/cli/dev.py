@@ -57,6 +57,8 @@ def _people(settings: Settings, url: str) -> Mapping[str, str]:
     file = settings.data_dir / "dev-client.json"
     known: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
     people = {
+        # With it the commands for operators find this instance without being told: nepxy/cli/ops/person.py.
+        "url": f"http://127.0.0.1:{settings.http.port}",
         "client_id": CLIENT_ID,
         "client_secret": known.get("client_secret") or secrets.token_urlsafe(24),
         "operator_id": OPERATOR_ID,
@@ -183,6 +185,10 @@ def _greet(
     # Plain lines, so that they can be copied whole.
     typer.echo(f"\nexport TOKEN={client}")
     typer.echo(f"export OPERATOR_TOKEN={token(people['operator_id'], ('admin',))}\n")
+    typer.echo(
+        "Operators' commands, here without any setting (elsewhere with NEPXY_URL and NEPXY_TOKEN):\n"
+        ".venv/bin/nepxy doctor\n.venv/bin/nepxy payouts list --watch\n"
+    )
     typer.echo(
         f"curl -s {base}/v1/payouts -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' \\\n"
         '  -H "Idempotency-Key: first-$(date +%s)" \\\n'

@@ -7,17 +7,15 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from nepxy.cli import dev
 from nepxy.cli.config import config
+from nepxy.cli.ops.commands import add_to
 from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
 from nepxy.cli.restored import restored
 from nepxy.cli.sandbox import sandbox_command
 from nepxy.cli.serve import serve as serve_process
 from nepxy.http.tokens import issue_token
-from nepxy.storage.controls import paused_providers, set_paused
 from nepxy.storage.migrate import MigrationError, migrate_down, migrate_up, migration_status
 from nepxy.storage.people import save_client, save_operator
 
@@ -28,15 +26,14 @@ migrate = typer.Typer(no_args_is_help=True, help="The database's schema.")
 token = typer.Typer(no_args_is_help=True, help="Access tokens for development and scripts.")
 clients = typer.Typer(no_args_is_help=True, help="Clients of the API.")
 operators = typer.Typer(no_args_is_help=True, help="Named people who may steer the engine.")
-providers = typer.Typer(no_args_is_help=True, help="Mobile-money providers.")
 app.add_typer(migrate, name="migrate")
 app.add_typer(token, name="token")
 app.add_typer(clients, name="clients")
 app.add_typer(operators, name="operators")
-app.add_typer(providers, name="providers")
 app.add_typer(config, name="config")
 app.add_typer(restored, name="restored")
 app.command("sandbox")(sandbox_command)
+add_to(app)
 
 Port = Annotated[int | None, typer.Option(help="TCP port; PORT otherwise.")]
 
@@ -150,42 +147,3 @@ def operators_add(operator_id: str, name: Annotated[str, typer.Option(help="The 
     with database_of(settings) as url, reader_of(settings, url) as reader:
         reader.run_here(save_operator, operator_id=operator_id, name=name, secret=secret)
     typer.echo(f"client_id={operator_id}\nclient_secret={secret}")
-
-
-@providers.command("list")
-def providers_list() -> None:
-    """Show each provider: whether it takes payouts, what it lacks, whether it is paused and why."""
-    settings = read_settings()
-    with database_of(settings) as url, reader_of(settings, url) as reader:
-        paused = reader.run_here(paused_providers)
-    table = Table("provider", "enabled", "lacks", "paused")
-    for name, provider in settings.providers.items():
-        lacks = ", ".join(provider.ready_problems) or "nothing"
-        table.add_row(name, "yes" if provider.enabled else "no", lacks, paused.get(name, "no"))
-    Console().print(table)
-
-
-@providers.command("pause")
-def providers_pause(
-    name: str, reason: Annotated[str, typer.Option()], who: Annotated[str, typer.Option()] = "cli"
-) -> None:
-    """Stop new submits to a provider, on every node within 2 s; polls and settlement go on."""
-    _set_paused(name, paused=True, reason=reason, who=who)
-
-
-@providers.command("resume")
-def providers_resume(
-    name: str, reason: Annotated[str, typer.Option()], who: Annotated[str, typer.Option()] = "cli"
-) -> None:
-    """Let submits to a provider go again, on every node within 2 s."""
-    _set_paused(name, paused=False, reason=reason, who=who)
-
-
-def _set_paused(name: str, *, paused: bool, reason: str, who: str) -> None:
-    settings = read_settings()
-    known = name.upper()
-    if known not in settings.providers:
-        stop_with(f"There is no provider {name}.", f"There are: {', '.join(settings.providers)}")
-    with database_of(settings) as url, reader_of(settings, url) as reader:
-        reader.run_here(set_paused, known, paused=paused, reason=reason, who=f"operator:{who}")
-    typer.echo(f"{known} is {'paused' if paused else 'resumed'}")

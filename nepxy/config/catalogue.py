@@ -17,6 +17,9 @@ EVERY_PROVIDER = "Every provider"
 OUR_PREFIXES = ("NEPXY_", "MM_")
 """A variable that begins so, or with a provider's name, is meant for us: one that no setting reads is likely a slip."""
 
+COMMAND_LINE_NAMES = frozenset({"NEPXY_URL", "NEPXY_TOKEN", "NEPXY_OPERATOR_ID", "NEPXY_OPERATOR_SECRET"})
+"""Of the operators' commands (`nepxy/cli/ops/person.py`), and no slip where an engine finds them in its environment."""
+
 
 def docs_of(root: type[BaseModel]) -> list[SettingDoc]:
     """One entry a variable, in the model's order.
@@ -73,7 +76,9 @@ def unknown_names(root: type[BaseModel], environ: Iterable[str]) -> list[str]:
     known = known_names(root)
     prefixes = (*OUR_PREFIXES, *{f"{provider}_" for provider, _ in _groups(root, "") if provider})
     ours = (name for name in environ if name.startswith(prefixes))
-    strangers = sorted(name for name in ours if name not in known and not PAYER_ID.fullmatch(name))
+    strangers = sorted(
+        name for name in ours if name not in known | COMMAND_LINE_NAMES and not PAYER_ID.fullmatch(name)
+    )
     return [f"{name}: is not a setting and is ignored{did_you_mean(name, known)}" for name in strangers]
 
 
