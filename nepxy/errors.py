@@ -87,6 +87,12 @@ _TABLE = (
         "Too many wrong tries",
         "Wait as long as Retry-After says, then check the secret.",
     ),
+    (
+        "RATE_LIMITED",
+        429,
+        "Too many requests",
+        "Wait for Retry-After seconds, then send it again with the same key.",
+    ),
     # Payouts.
     (
         "IDEMPOTENCY_KEY_MISSING",
@@ -558,6 +564,24 @@ class ClientDisabled(RequestError):
 
     def __init__(self) -> None:
         super().__init__(self.fixed_code, "this client is disabled")
+
+
+class RateLimited(RequestError):
+    """429: this client asks too often; the request was not looked at.
+
+    Args:
+        retry_after_s: whole seconds until one more is taken.
+    """
+
+    fixed_code = "RATE_LIMITED"
+
+    def __init__(self, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(self.fixed_code, "this client sends more requests a second than it may")
+
+    def headers(self) -> dict[str, str]:
+        """When to come back."""
+        return {"Retry-After": str(self.retry_after_s)}
 
 
 class ScopeMissing(RequestError):

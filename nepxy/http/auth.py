@@ -17,6 +17,7 @@ from nepxy.config.secret import Secret
 from nepxy.errors import ClientDisabled, ScopeMissing, TokenMissing
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
+from nepxy.http.throttle import ClientLimit
 from nepxy.http.tokens import Claims, verify_token
 from nepxy.storage.database import Reader
 from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find_operator
@@ -57,6 +58,7 @@ class Gatekeeper:
         reader: Reader,
         clock: Callable[[], datetime],
         sessions: Sessions | None = None,
+        client_limit: ClientLimit | None = None,
     ) -> None:
         """Verify by these secrets (without `secrets`: by those of the settings, for good); ask `reader` for owners.
 
@@ -67,6 +69,7 @@ class Gatekeeper:
         self._reader = reader
         self._clock = clock
         self._sessions = sessions
+        self._client_limit = client_limit
         self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
 
     async def client(self, request: web.Request, scope: str) -> Caller:
@@ -74,9 +77,12 @@ class Gatekeeper:
 
         Raises:
             Unauthenticated, ScopeMissing, ClientDisabled: it may not.
+            RateLimited: it may, and asks too often.
             Unavailable: nobody can say now.
         """
         claims = self._claims(request)
+        if self._client_limit is not None:
+            self._client_limit.check(claims.subject)
         if scope not in claims.scopes:
             raise ScopeMissing(scope)
         found = await self._registered(claims.subject)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,9 +21,9 @@ CURSOR_CHARACTERS_MAX: Final = 512
 
 @dataclass(frozen=True, slots=True)
 class Cursors:
-    """Makes and reads cursors. `secrets`: the last one signs, all verify."""
+    """Makes and reads cursors. `secrets` gives those in force: the first one signs, all verify."""
 
-    secrets: Sequence[Secret]
+    secrets: Callable[[], Sequence[Secret]]
 
     def sign(self, before: TransactionId, *, client_id: str, narrowed: PayoutFilter) -> str:
         """The cursor of the page whose payouts are older than `before`."""
@@ -49,7 +49,8 @@ class Cursors:
         return before
 
     def _serializer(self) -> URLSafeSerializer:
-        keys = [secret.get_secret_value() for secret in self.secrets if secret.get_secret_value()]
+        # The library signs with the last of several.
+        keys = [secret.get_secret_value() for secret in reversed(self.secrets()) if secret.get_secret_value()]
         return URLSafeSerializer(keys, salt=_SALT, signer_kwargs={"digest_method": hashlib.sha256})
 
 

@@ -24,7 +24,7 @@ from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
-from nepxy.http.throttle import SignInThrottle
+from nepxy.http.throttle import ClientLimit, LoginLimit
 
 DATABASE_WAIT_S: Final = 0.8
 """Health answers within a second, whatever the database does."""
@@ -44,9 +44,10 @@ class Parts:
     gatekeeper: Gatekeeper
     sessions: Sessions
     """The console's."""
-    sign_ins: SignInThrottle
     cursors: Cursors
     metrics: HttpMetrics
+    client_limit: ClientLimit
+    login_limit: LoginLimit
     secrets: LiveSecrets
     """`reread()` takes the files' current ones: for SIGHUP."""
     candidates: Mapping[str, Candidate]
@@ -87,15 +88,22 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         clock=front.clock,
         secure=front.settings.env is not Environment.DEV,
     )
+    client_limit = ClientLimit(front.settings.http.client_requests_per_s, clock=time.monotonic)
     return Parts(
         front=front,
         engine=Engine(front.supervisor, timeout_s=front.settings.http.ask_timeout_s),
         gatekeeper=Gatekeeper(
-            settings=auth, secrets=secrets, reader=front.reader, clock=front.clock, sessions=sessions
+            settings=auth,
+            secrets=secrets,
+            reader=front.reader,
+            clock=front.clock,
+            sessions=sessions,
+            client_limit=client_limit,
         ),
         sessions=sessions,
-        sign_ins=SignInThrottle(clock=time.monotonic),
-        cursors=Cursors((auth.jwt_secret_previous, auth.jwt_secret)),
+        client_limit=client_limit,
+        login_limit=LoginLimit(clock=time.monotonic),
+        cursors=Cursors(lambda: secrets.jwt),
         metrics=metrics,
         secrets=secrets,
         candidates=_candidates(front),

@@ -1,7 +1,7 @@
-"""The secrets that may change while the process runs: those of webhooks, and the previous key of tokens.
+"""The secrets that may change while the process runs: those of webhooks, and the keys of tokens.
 
-`JWT_SECRET` itself does not: it also signs, and all nodes must change together. A new one is rolled out as
-`JWT_SECRET_PREVIOUS` first, which every node takes on SIGHUP, and then by a restart, one node after the other.
+The first key of tokens signs, both verify. Where there are several nodes a new one is rolled out as
+`JWT_SECRET_PREVIOUS` first, so that no node signs what another cannot verify yet (docs/rotating-secrets.md).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class LiveSecrets:
 
     @property
     def jwt(self) -> tuple[Secret, Secret]:
-        """The keys that verify a token: the current one, and the previous one, which may be empty."""
+        """The keys that verify a token: the current one, which also signs, and the previous one, which may be empty."""
         return self._jwt, self._jwt_previous
 
     def webhooks(self, provider: str) -> WebhookSecrets:
@@ -65,9 +65,14 @@ class LiveSecrets:
                 changed.append(provider.variable("webhook_secret"))
             if before.previous != after.previous:
                 changed.append(provider.variable("webhook_secret_previous"))
+        # Development makes its own, which no setting holds.
+        jwt = settings.auth.jwt_secret or self._jwt
+        if self._jwt != jwt:
+            changed.append("JWT_SECRET")
         if self._jwt_previous != settings.auth.jwt_secret_previous:
             changed.append("JWT_SECRET_PREVIOUS")
         self._webhooks = webhooks
+        self._jwt = jwt
         self._jwt_previous = settings.auth.jwt_secret_previous
         return tuple(changed)
 

@@ -78,8 +78,32 @@ class Served:
         return self.front.registry.get_sample_value(name, labels) or 0.0
 
 
+StartServed = Callable[..., Awaitable[Served]]
+
+
 @pytest.fixture
-async def served(database_url: str) -> AsyncIterator[Served]:
+async def start_served(database_url: str) -> AsyncIterator[StartServed]:
+    """Starts a front end on the database; `environ` is settings."""
+    started: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(environ: dict[str, str] | None = None) -> Served:
+        served, stop = await _served(database_url, environ)
+        started.append(stop)
+        return served
+
+    yield start
+    for stop in started:
+        await stop()
+
+
+@pytest.fixture
+async def served(start_served: StartServed) -> Served:
+    return await start_served()
+
+
+async def _served(
+    database_url: str, environ: dict[str, str] | None
+) -> tuple[Served, Callable[[], Awaitable[None]]]:
     reader = Reader(database_url, connections_max=4, statement_timeout_s=10, connect_timeout_s=5)
     desk = Desk(database_url)
     reader.run_here(save_client, client_id="acme", name="Acme", secret="acme's secret")
@@ -88,11 +112,14 @@ async def served(database_url: str) -> AsyncIterator[Served]:
     )
     reader.run_here(save_operator, operator_id="root", name="Root", secret="root's secret")
     ref: LoopActorRef[Any] = StandIn.start(runtime=a_runtime(), answer=desk)
-    front = a_front(ref, reader)
+    front = a_front(ref, reader, environ)
     client: Client = TestClient(TestServer(create_app(front)))
     await client.start_server()
-    yield Served(client=client, engine=ref._living_actor(), desk=desk, front=front)
-    await client.close()
-    await stop_and_wait(ref, timeout_s=5)
-    reader.close()
-    desk.database.close()
+
+    async def stop() -> None:
+        await client.close()
+        await stop_and_wait(ref, timeout_s=5)
+        reader.close()
+        desk.database.close()
+
+    return Served(client=client, engine=ref._living_actor(), desk=desk, front=front), stop

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -90,10 +91,67 @@ def test_what_changed_is_named_and_never_shown(capsys: pytest.CaptureFixture[str
         {**ENVIRON, **changes, "JWT_SECRET_PREVIOUS": "j" * 32, "JWT_SECRET": "k" * 32}
     )
 
-    assert secrets.replace(other) == (*changes, "JWT_SECRET_PREVIOUS")
+    assert secrets.replace(other) == (*changes, "JWT_SECRET", "JWT_SECRET_PREVIOUS")
     assert secrets.replace(other) == ()
-    # The key that also signs changes with a restart only.
+    assert [key.get_secret_value() for key in secrets.jwt] == ["k" * 32, "j" * 32]
+
+
+def test_developments_own_key_outlives_settings_that_hold_none() -> None:
+    from nepxy.http.secrets import LiveSecrets
+
+    secrets = LiveSecrets(Settings.from_environ(ENVIRON))
+    secrets.replace(Settings.from_environ({**ENVIRON, "JWT_SECRET": ""}))
     assert secrets.jwt[0].get_secret_value() == ENVIRON["JWT_SECRET"]
+
+
+async def test_the_key_of_tokens_rotates_under_load_and_no_request_is_refused(served: Served) -> None:
+    """Both keys verify, the first signs; pages that were begun under the old key go on."""
+    old, new = ENVIRON["JWT_SECRET"], "the key that comes next, long enough"
+    secrets = parts_of(served).secrets
+    await served.client.post("/v1/payouts", json=a_request(), headers=keyed())
+    await served.client.post("/v1/payouts", json=a_request(external_ref="second"), headers=keyed())
+    first = await (await served.client.get("/v1/payouts?limit=1", headers=bearer(secret=old))).json()
+    refused: list[int] = []
+    asked = 0
+    over = asyncio.Event()
+
+    async def load(key: str, until: asyncio.Event) -> None:
+        nonlocal asked
+        while not until.is_set():
+            response = await served.client.get("/v1/payouts", headers=bearer(secret=key))
+            asked += 1
+            refused.extend([response.status] if response.status != 200 else [])
+
+    def rotate(current: str, previous: str) -> None:
+        secrets.reread(
+            lambda: Settings.from_environ({**ENVIRON, "JWT_SECRET": current, "JWT_SECRET_PREVIOUS": previous})
+        )
+
+    async def some_more() -> None:
+        seen = asked
+        while asked < seen + 20:
+            await asyncio.sleep(0)
+
+    with_old_key = asyncio.Event()
+    old_tokens = asyncio.create_task(load(old, with_old_key))
+    await some_more()
+    rotate(old, new)
+    await some_more()
+    rotate(new, old)
+    new_tokens = asyncio.create_task(load(new, over))
+    await some_more()
+    second = await served.client.get(
+        "/v1/payouts", params={"limit": "1", "cursor": first["next_cursor"]}, headers=bearer(secret=new)
+    )
+    with_old_key.set()
+    await old_tokens
+    rotate(new, "")
+    await some_more()
+    over.set()
+    await new_tokens
+
+    assert (refused, second.status) == ([], 200)
+    assert (await served.client.get("/v1/payouts", headers=bearer(secret=old))).status == 401
 
 
 # ---- replays -----------------------------------------------------------------------------------------------

@@ -11,7 +11,8 @@ from nepxy.http.cursors import Cursors
 from nepxy.storage.payouts import PayoutFilter
 
 BEFORE = TransactionId("01936000-0000-7000-8000-0000000000ff")
-CURSORS = Cursors((Secret(""), Secret("current-secret-of-thirty-two-bytes!")))
+CURRENT = Secret("current-secret-of-thirty-two-bytes!")
+CURSORS = Cursors(lambda: (CURRENT, Secret("")))
 EVERYTHING = PayoutFilter()
 
 
@@ -23,7 +24,7 @@ def test_a_cursor_says_where_its_page_begins() -> None:
 
 def test_a_cursor_survives_a_rotation_of_the_secret() -> None:
     cursor = CURSORS.sign(BEFORE, client_id="acme", narrowed=EVERYTHING)
-    rotated = Cursors((CURSORS.secrets[1], Secret("next-secret-of-thirty-two-bytes!!!!")))
+    rotated = Cursors(lambda: (Secret("next-secret-of-thirty-two-bytes!!!!"), CURRENT))
     assert rotated.read(cursor, client_id="acme", narrowed=EVERYTHING) == BEFORE
 
 

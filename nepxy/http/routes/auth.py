@@ -13,11 +13,13 @@ from nepxy.errors import (
     ClientCredentialsInvalid,
     ClientDisabled,
     FieldProblem,
+    Unavailable,
     ValidationFailed,
 )
 from nepxy.http.bodies import JSON, check_content_type, parse_object, read_body
 from nepxy.http.parts import note, parts_of
 from nepxy.http.schemas import TokenAnswer, TokenRequest
+from nepxy.http.throttle import address_of
 from nepxy.http.tokens import issue_token
 from nepxy.http.validation import read_query
 from nepxy.storage.people import ClientRecord, OperatorRecord, authenticate
@@ -62,10 +64,18 @@ async def issue(request: web.Request) -> web.Response:
     parts = parts_of(request)
     wanted = await _token_request(request)
     identity, secret = _credentials(request, wanted)
+    attempt = parts.login_limit.begin(
+        identity, address_of(request, parts.front.settings.http.client_address_header)
+    )
     # Argon2 takes tens of milliseconds on purpose: in the reader's thread, never on the loop.
-    record = await parts.front.reader.run(authenticate, identity, secret)
+    try:
+        record = await parts.front.reader.run(authenticate, identity, secret)
+    except Unavailable:
+        attempt.forgive()
+        raise
     if record is None:
         raise CredentialsRefused
+    attempt.forgive()
     if record.disabled:
         raise IssuingRefused
     note(client_id=identity)
@@ -75,7 +85,7 @@ async def issue(request: web.Request) -> web.Response:
     token = issue_token(
         subject=identity,
         scopes=scopes,
-        secret=settings.jwt_secret,
+        secret=parts.secrets.jwt[0],
         now=parts.now(),
         expires_in_s=expires_in_s,
     )

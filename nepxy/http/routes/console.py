@@ -109,27 +109,21 @@ async def _checked(request: web.Request, parts: Parts, wanted: SignIn) -> tuple[
     if not fits or not identity.isprintable() or "\0" in secret:
         raise SignInRefused
     address = address_of(request, parts.front.settings.http.client_address_header)
-    parts.sign_ins.take(identity, address)
+    attempt = parts.login_limit.begin(identity, address)
     try:
         # Argon2 takes tens of milliseconds on purpose: in the reader's thread, never on the loop.
         record = await parts.front.reader.run(authenticate, identity, secret)
         standing = await parts.front.reader.run(session_standing, identity, "")
     except Unavailable:
-        parts.sign_ins.give_back(identity, address)
+        attempt.forgive()
         raise
     if record is None or isinstance(record, ClientRecord) or standing.secret_mark is None:
         log.warning("console.sign_in_refused")
         raise SignInRefused
-    parts.sign_ins.give_back(identity, address)
+    attempt.forgive()
     if record.disabled:
         raise ClientDisabled
     return record, standing.secret_mark
-
-
-def address_of(request: web.Request, header: str) -> str:
-    """Where a request comes from: the proxy's own word for it (the header's last entry), if there is a proxy."""
-    named = request.headers.get(header, "") if header else ""
-    return named.rpartition(",")[2].strip()[:64] or request.remote or ""
 
 
 def _answer(parts: Parts, session: Session, operator: OperatorRecord) -> web.Response:

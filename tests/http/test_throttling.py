@@ -1,0 +1,28 @@
+"""Who asks too often is told when to come back, and nothing of it was looked at."""
+
+from __future__ import annotations
+
+from tests.http.conftest import Served, StartServed
+from tests.http.support import a_request, bearer, keyed
+
+
+async def test_a_client_that_asks_too_often_gets_429_and_others_do_not(start_served: StartServed) -> None:
+    served = await start_served({"NEPXY_CLIENT_REQUESTS_PER_S": "0.5"})
+    assert (await served.client.post("/v1/payouts", json=a_request(), headers=keyed())).status == 202
+    response = await served.client.post("/v1/payouts", json=a_request(), headers=keyed())
+
+    assert response.status == 429
+    assert int(response.headers["Retry-After"]) >= 1
+    assert (await response.json())["code"] == "RATE_LIMITED"
+    assert len(served.desk.rows("SELECT 1 FROM app.mobile_money_payouts")) == 1
+    other = bearer(subject="another-client")
+    assert (await served.client.get("/v1/payouts", headers=other)).status == 200
+
+
+async def test_wrong_secrets_are_throttled_before_they_are_hashed(served: Served) -> None:
+    wrong = {"grant_type": "client_credentials", "client_id": "shop", "client_secret": "guess"}
+    answers = [await served.client.post("/v1/auth/token", json=wrong) for _ in range(12)]
+
+    assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert (await answers[-1].json())["code"] == "TOO_MANY_TRIES"
