@@ -15,6 +15,7 @@ from nepxy.http.console_files import FILES, PAGE, answer_file
 from nepxy.http.parts import Parts, note, parts_of
 from nepxy.http.routes.auth import IDENTITY_CHARACTERS_MAX, SECRET_CHARACTERS_MAX
 from nepxy.http.sessions import Session
+from nepxy.http.throttle import address_of
 from nepxy.http.validation import read_query
 from nepxy.storage.people import ClientRecord, OperatorRecord, authenticate, find_operator
 from nepxy.storage.sessions import end_session, session_standing
