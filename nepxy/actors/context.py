@@ -19,6 +19,7 @@ from nepxy.engine.restored import Restored
 from nepxy.providers.contract import Adapter
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import Lease
@@ -74,6 +75,9 @@ class Store(Protocol):
 
     async def doubt_figures(self, *, shards: Sequence[int]) -> Sequence[DoubtFigures]:
         """What is in doubt and in review on these shards, by provider."""
+
+    async def flight_figures(self, *, shards: Sequence[int]) -> Sequence[FlightFigures]:
+        """What is at the providers on these shards, and which discrepancies are open, by provider."""
 
 
 @dataclass(slots=True)

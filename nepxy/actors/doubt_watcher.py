@@ -1,4 +1,5 @@
-"""Counts, every few seconds, what of this node's money is in doubt or in review: gauges, and the engine's view."""
+"""Counts, every few seconds, what of this node's money is in doubt, in review or under way: gauges, and the engine's
+view."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from nepxy.actors.context import EngineParts
 from nepxy.actors.messages import DoubtCounted
 from nepxy.engine.runtime import LoopActor
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 
 log = structlog.get_logger("nepxy.doubt_watcher")
 
@@ -22,6 +24,7 @@ BUSY_SHARE: Final = 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Counted:
     figures: tuple[DoubtFigures, ...]
+    flight: tuple[FlightFigures, ...]
     took_s: float
 
 
@@ -60,8 +63,8 @@ class DoubtWatcher(LoopActor):
         match message:
             case "count":
                 self._count()
-            case _Counted(figures=figures, took_s=took_s):
-                self._show(figures)
+            case _Counted(figures=figures, flight=flight, took_s=took_s):
+                self._show(figures, flight)
                 self.tell_later(max(self._every_s, took_s * BUSY_SHARE), "count")
             case _NotCounted(error=error):
                 # The last figures stay: money in doubt is not resolved by a database that is away.
@@ -74,7 +77,7 @@ class DoubtWatcher(LoopActor):
         shards = tuple(self._parts.ownership.epochs)
         if not shards:
             # Who holds the shards counts them.
-            self._show(())
+            self._show((), ())
             self.tell_later(self._every_s, "count")
             return
         scheduler, store = self.runtime.scheduler, self._parts.store
@@ -82,7 +85,9 @@ class DoubtWatcher(LoopActor):
         async def count() -> _Counted:
             started_s = scheduler.monotonic()
             figures = await store.doubt_figures(shards=shards)
-            return _Counted(figures=tuple(figures), took_s=scheduler.monotonic() - started_s)
+            flight = await store.flight_figures(shards=shards)
+            took_s = scheduler.monotonic() - started_s
+            return _Counted(figures=tuple(figures), flight=tuple(flight), took_s=took_s)
 
         self.pipe_to_self(
             count(),
@@ -91,6 +96,7 @@ class DoubtWatcher(LoopActor):
             name="doubt-count",
         )
 
-    def _show(self, figures: tuple[DoubtFigures, ...]) -> None:
+    def _show(self, figures: tuple[DoubtFigures, ...], flight: tuple[FlightFigures, ...]) -> None:
         self._parts.metrics.doubt_counted(figures)
+        self._parts.metrics.flight_counted(flight)
         self.runtime.tell_or_dead_letter(self._supervisor, DoubtCounted(figures=figures))

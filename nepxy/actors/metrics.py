@@ -14,6 +14,7 @@ from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.payout import Status
 from nepxy.engine.runtime import DeadLetterReason
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 
 ACTOR_KINDS: Final = (
     "supervisor",
@@ -181,6 +182,31 @@ class EngineMetrics:
         self.in_review = Gauge(
             "nepxy_payouts_in_review", "Payouts that wait for a person.", ("provider",), registry=registry
         )
+        self.sent_now = Gauge("nepxy_payouts_sent", "Payouts in SENT.", ("provider",), registry=registry)
+        self.sent_age_s = Gauge(
+            "nepxy_payouts_sent_oldest_age_seconds",
+            "How long ago the one in SENT was sent that was sent first.",
+            ("provider",),
+            registry=registry,
+        )
+        self.stuck = Gauge(
+            "nepxy_payouts_stuck",
+            "Payouts in SENT for longer than a payout should take.",
+            ("provider",),
+            registry=registry,
+        )
+        self.overdue = Gauge(
+            "nepxy_payouts_sent_overdue",
+            "Payouts in SENT whose next look is over two minutes late.",
+            ("provider",),
+            registry=registry,
+        )
+        self.discrepancies_open = Gauge(
+            "nepxy_discrepancies_open",
+            "Contradictions that nobody has closed yet.",
+            ("provider",),
+            registry=registry,
+        )
         self.batch_size = Histogram(
             "nepxy_journal_batch_writes",
             "Writes a commit.",
@@ -246,6 +272,7 @@ class EngineMetrics:
             ("kind", "reason"),
             registry=registry,
         )
+        self._flight = (self.sent_now, self.sent_age_s, self.stuck, self.overdue, self.discrepancies_open)
         self._providers: dict[str, ProviderGauges] = {}
         self._amounts: set[tuple[str, str]] = set()
         """Provider and currency of every amount in doubt so far: what is in doubt no more is zero, not gone."""
@@ -262,7 +289,13 @@ class EngineMetrics:
                 if status.is_final:
                     self.settled.labels(provider, status.value)
             self.of_provider(provider)
-            for gauge in (self.in_doubt, self.in_doubt_age_s, self.in_review, self.sent_elsewhere):
+            for gauge in (
+                self.in_doubt,
+                self.in_doubt_age_s,
+                self.in_review,
+                self.sent_elsewhere,
+                *self._flight,
+            ):
                 gauge.labels(provider)
         for kind in ACTOR_KINDS:
             for metric in (self.alive, self.started, self.failures, self.restarts):
@@ -290,6 +323,17 @@ class EngineMetrics:
         for provider, currency in self._amounts:
             of = by_provider.get(provider)
             self.in_doubt_amount.labels(provider, currency).set(of.amounts.get(currency, 0) if of else 0)
+
+    def flight_counted(self, figures: Sequence[FlightFigures]) -> None:
+        """What is at the providers now, and which discrepancies are open; as `doubt_counted`."""
+        by_provider = {one.provider: one for one in figures}
+        for provider in (*self._providers, *(by_provider.keys() - self._providers)):
+            one = by_provider.get(provider) or FlightFigures(provider=provider)
+            self.sent_now.labels(provider).set(one.sent_count)
+            self.sent_age_s.labels(provider).set(one.sent_oldest_age_s)
+            self.stuck.labels(provider).set(one.stuck_count)
+            self.overdue.labels(provider).set(one.overdue_count)
+            self.discrepancies_open.labels(provider).set(one.discrepancies_open)
 
     @property
     def journal_waiting_count(self) -> int:

@@ -239,6 +239,7 @@ class _Process:
             host=socket.gethostname(),
             app_version=settings.app_version,
             lease_ttl_s=settings.engine.lease_ttl_s,
+            stuck_after_s=settings.engine.stuck_after_s,
         )
         supervisor: LoopActorRef[Supervisor] | None = None
 

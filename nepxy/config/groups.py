@@ -209,6 +209,10 @@ class EngineSettings(Group):
         60.0, "NEPXY_BALANCE_CHECK_S", ge=1, le=86_400,
         description="How many seconds pass between two looks at the balance of a provider that ran short of money.",
     )  # fmt: skip
+    stuck_after_s: float = setting(
+        1_800.0, "NEPXY_STUCK_AFTER_S", ge=1, le=2_592_000,
+        description="A payout that is SENT for longer than this many seconds counts as stuck, which alerts.",
+    )  # fmt: skip
     recovery_batch: int = setting(
         500, "NEPXY_RECOVERY_BATCH", ge=1, le=100_000,
         description="How many payouts one sweep takes up; bounds the burst after a restart.",

@@ -38,6 +38,7 @@ def create_app(front: FrontEnd) -> web.Application:
         routes=dict.fromkeys(path for _, path, _ in ROUTES),
         providers=settings.providers,
     )
+    measured.watch_pool(front.reader)
     app = web.Application(
         # From the outside in: everything is observed, and a browser may read problems, too.
         middlewares=[observed, cors(settings.http.cors_allow_origins), problems],

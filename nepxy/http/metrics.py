@@ -5,13 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from nepxy.storage.database import Reader
 
 UNMATCHED: Final = "unmatched"
 """The route of a request that no route matches: its path is anybody's text, and no label."""
 
 STATUSES: Final = (200, 202, 400, 401, 403, 404, 405, 409, 413, 415, 422, 500, 503)
 """Statuses that exist as series from the start, for each route."""
+
+WEBHOOK_REFUSALS: Final = (
+    "INVALID_SIGNATURE",
+    "MISSING_SIGNATURE",
+    "WEBHOOK_SECRET_NOT_CONFIGURED",
+    "INVALID_JSON",
+    "MISSING_STATUS",
+    "MISSING_PROVIDER_REF_OR_EXTERNAL_REF",
+)
+"""Why a webhook is kept and not applied, and its sender told so."""
 
 SIGNATURE_SECRETS: Final = ("current", "previous", "none")
 """`none`: a signature that neither made."""
@@ -67,6 +79,28 @@ class HttpMetrics:
             ("provider",),
             registry=registry,
         )
+        self.webhooks_refused = Counter(
+            "nepxy_webhooks_refused_total",
+            "Webhooks that were refused, by the code that their sender was told.",
+            ("provider", "code"),
+            registry=registry,
+        )
+        self.conflicts = Counter(
+            "idempotency_conflicts_total",
+            "Requests whose Idempotency-Key names another request.",
+            ("route",),
+            registry=registry,
+        )
+        self.conflicts.labels(PAYOUTS_ROUTE)
+        self.pool_size = Gauge(
+            "nepxy_database_pool_size", "Connections that reads may hold at once.", registry=registry
+        )
+        self.pool_in_use = Gauge(
+            "nepxy_database_pool_in_use", "Connections that reads hold.", registry=registry
+        )
+        self.pool_waiting = Gauge(
+            "nepxy_database_pool_waiting", "Reads that wait for a connection.", registry=registry
+        )
         self.replays = Counter(
             "idempotency_replays_total",
             "Requests answered from an idempotency record.",
@@ -81,10 +115,18 @@ class HttpMetrics:
         for provider in providers:
             self.webhooks_unstored.labels(provider)
             self.webhook_replays.labels(provider)
+            for code in WEBHOOK_REFUSALS:
+                self.webhooks_refused.labels(provider, code)
             for secret in SIGNATURE_SECRETS:
                 self.webhook_signatures.labels(provider, secret)
             for valid, applied in ((True, True), (True, False), (False, False)):
                 self.webhooks.labels(provider, label(valid), label(applied))
+
+    def watch_pool(self, reader: Reader) -> None:
+        """Show this pool, as it is whenever it is looked at."""
+        self.pool_size.set_function(lambda: reader.connections_max)
+        self.pool_in_use.set_function(lambda: reader.in_use_count)
+        self.pool_waiting.set_function(lambda: reader.waiting_count)
 
 
 def label(value: bool) -> str:

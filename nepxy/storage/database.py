@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -170,7 +171,21 @@ class Reader:
             connect_timeout=max(1, int(connect_timeout_s)),
             **session_options(statement_timeout_s, application_name),
         )
+        self.connections_max = connections_max
         self._threads = ThreadPoolExecutor(connections_max, thread_name_prefix="reader")
+        self._counting = threading.Lock()
+        self._waiting_count = 0
+        self._in_use_count = 0
+
+    @property
+    def waiting_count(self) -> int:
+        """Reads that wait for a connection."""
+        return self._waiting_count
+
+    @property
+    def in_use_count(self) -> int:
+        """Reads that have one."""
+        return self._in_use_count
 
     async def run(
         self, function: Callable[Concatenate[peewee.Database, P], T], *args: P.args, **kwargs: P.kwargs
@@ -180,9 +195,32 @@ class Reader:
         Raises:
             Unavailable: `DATABASE_UNAVAILABLE`.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: self.run_here(function, *args, **kwargs)
-        )
+
+        def read() -> T:
+            self._moved(waiting=-1, in_use=1)
+            try:
+                return self.run_here(function, *args, **kwargs)
+            finally:
+                self._moved(waiting=0, in_use=-1)
+
+        self._moved(waiting=1, in_use=0)
+        try:
+            reading = self._threads.submit(read)
+        except RuntimeError:  # closed at a stop
+            self._moved(waiting=-1, in_use=0)
+            raise
+        reading.add_done_callback(self._withdrawn)
+        return await asyncio.wrap_future(reading)
+
+    def _moved(self, *, waiting: int, in_use: int) -> None:
+        with self._counting:
+            self._waiting_count += waiting
+            self._in_use_count += in_use
+
+    def _withdrawn(self, reading: Future[Any]) -> None:
+        """Whoever waited for it was cancelled before it began: it never will."""
+        if reading.cancelled():
+            self._moved(waiting=-1, in_use=0)
 
     def run_here(
         self, function: Callable[Concatenate[peewee.Database, P], T], *args: P.args, **kwargs: P.kwargs

@@ -9,10 +9,11 @@ from datetime import datetime
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.restored import Restored
-from nepxy.storage import accounts, controls, in_doubt, leases, payouts, restored, webhooks
+from nepxy.storage import accounts, controls, in_doubt, in_flight, leases, payouts, restored, webhooks
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.database import Reader
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 
@@ -28,6 +29,8 @@ class DatabaseStore:
     host: str
     app_version: str
     lease_ttl_s: float
+    stuck_after_s: float = 1_800.0
+    """A payout that is SENT for longer counts as stuck."""
 
     async def load(self, transaction_id: TransactionId) -> Payout | None:
         """The payout as last committed."""
@@ -95,3 +98,9 @@ class DatabaseStore:
     async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
         """What is in doubt and in review on these shards, by provider."""
         return await self.reader.run(in_doubt.doubt_figures, shards=shards)
+
+    async def flight_figures(self, *, shards: Sequence[int]) -> list[FlightFigures]:
+        """What is at the providers on these shards, and which discrepancies are open."""
+        return await self.reader.run(
+            in_flight.flight_figures, shards=shards, stuck_after_s=self.stuck_after_s
+        )

@@ -22,6 +22,7 @@ from nepxy.engine.runtime import LoopActor, Runtime
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from tests.simulation.kernel import Node, World
@@ -40,6 +41,7 @@ class FakeStore:
     short: dict[str, Shortfall] = field(default_factory=dict)
     pause_log: list[tuple[str, bool, str]] = field(default_factory=list)
     doubt: list[DoubtFigures] = field(default_factory=list)
+    flight: list[FlightFigures] = field(default_factory=list)
     held: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(SHARDS), 1))
     other_owner: str | None = None
     joinable: list[StoredWebhook] = field(default_factory=list)
@@ -137,6 +139,10 @@ class FakeStore:
     async def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
         await self._reach()
         return list(self.doubt)
+
+    async def flight_figures(self, *, shards: Sequence[int]) -> list[FlightFigures]:
+        await self._reach()
+        return list(self.flight)
 
 
 class Sink(LoopActor):

@@ -63,6 +63,8 @@ async def test_the_same_key_with_another_request_names_what_differs(served: Serv
     assert (status, problem["code"]) == (409, "IDEMPOTENCY_CONFLICT")
     assert {field["name"] for field in problem["fields"]} == {"amount", "note"}
     assert "2000" not in json.dumps(problem)
+    assert served.metric("idempotency_conflicts_total", route="/v1/payouts") == 1
+    assert served.metric("idempotency_replays_total", route="/v1/payouts") == 0
 
 
 async def test_a_hundred_posts_at_once_make_one_payout(served: Served) -> None:

@@ -102,6 +102,7 @@ async def test_a_webhook_that_is_refused_is_kept_all_the_same(
     assert isinstance(kept, WebhookRefused)
     assert kept.reason == code
     assert "\0" not in kept.webhook.body
+    assert paper.metric("nepxy_webhooks_refused_total", provider="TMONEY", code=code) == 1
 
 
 async def test_without_a_secret_nothing_is_believed_and_an_operator_is_named(start_paper: StartPaper) -> None:

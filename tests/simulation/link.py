@@ -20,6 +20,7 @@ from nepxy.engine.restored import Restored
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import Answer, Write
@@ -251,6 +252,11 @@ class SimStore:
     async def doubt_figures(self, *, shards: Sequence[int]) -> Sequence[DoubtFigures]:
         """See `Store`; nobody looks at these figures here."""
         nothing: tuple[DoubtFigures, ...] = await self._read(lambda: ())
+        return nothing
+
+    async def flight_figures(self, *, shards: Sequence[int]) -> Sequence[FlightFigures]:
+        """See `Store`; nor at these."""
+        nothing: tuple[FlightFigures, ...] = await self._read(lambda: ())
         return nothing
 
     async def _read(self, call: Callable[[], Any]) -> Any:

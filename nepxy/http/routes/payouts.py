@@ -15,6 +15,7 @@ from nepxy.errors import (
     DuplicateExternalRef,
     EngineBusy,
     FieldProblem,
+    IdempotencyConflict,
     InvariantViolation,
     PayoutNotCancellable,
     PayoutNotFound,
@@ -194,7 +195,11 @@ def _created(parts: Parts, create: CreatePayout, wanted: PayoutRequest, answer: 
 
 
 def _replayed(parts: Parts, known: KeyKnown, wanted: PayoutRequest) -> web.Response:
-    check_same_request(known, wanted)
+    try:
+        check_same_request(known, wanted)
+    except IdempotencyConflict:
+        parts.metrics.conflicts.labels(PAYOUTS_ROUTE).inc()
+        raise
     note(transaction_id=known.transaction_id, replayed=True)
     parts.metrics.replays.labels(PAYOUTS_ROUTE).inc()
     response = _stored(known.transaction_id, known.response_status, known.response_body)

@@ -21,7 +21,7 @@ from nepxy.engine.payout import Status
 from nepxy.errors import CODES, EngineBusy, InvariantViolation, RequestError, RouteNotFound, WebhookRefused
 from nepxy.http.bodies import json_response, read_body
 from nepxy.http.front import WebhookNotice, WebhookReader
-from nepxy.http.metrics import label
+from nepxy.http.metrics import WEBHOOK_REFUSALS, label
 from nepxy.http.parts import Parts, note, parts_of, request_id_of
 from nepxy.http.routes import callbacks
 from nepxy.http.webhook_rows import (
@@ -171,6 +171,9 @@ def _document(body: bytes, provider: str) -> Mapping[str, Any]:
 async def _refused(came: _Came, code: str) -> WebhookRefused:
     """Keep it, then say why nothing follows from it."""
     known = code if code in CODES else "INVALID_JSON"
+    came.parts.metrics.webhooks_refused.labels(
+        came.provider, known if known in WEBHOOK_REFUSALS else "INVALID_JSON"
+    ).inc()
     await _keep(came, known)
     return WebhookRefused(known, came.provider)
 
