@@ -57,8 +57,10 @@ smoke: setup ## Try a running NepXy from outside, as a client and a provider wou
 chaos: setup ## Kill, freeze and starve real processes under load, and count the money: ROUNDS=10 SEED=1
 	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1)
 
-simulate: setup ## Storms on virtual time: SEEDS=1000 of them, or SEED=417 to replay one and read its story
-	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+# First contracts of any kind, then those of the real providers; REAL=1: only these.
+simulate: setup ## Storms on virtual time: SEEDS=1000 of each kind, or SEED=417 (REAL=1) to replay one and read its story
+	@$(if $(REAL),,$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)))
+	@$(if $(and $(SEED),$(if $(REAL),,1)),,$(BIN)/python -m tests.simulation --real $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)))
 
 # The newest Python may need other packages than 3.11 does: --universal locks for all of them, and all platforms.
 COMPILE = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header

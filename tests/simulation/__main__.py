@@ -27,6 +27,9 @@ SHOWN_MAX = 10
 def simulate(
     seeds: Annotated[str, typer.Option(help="How many, from 0; or a range, as 200-299.")] = "1000",
     seed: Annotated[int | None, typer.Option(help="Replay this one, and tell its story.")] = None,
+    real: Annotated[
+        bool, typer.Option(help="All four providers with the contracts of their own adapters.")
+    ] = False,
     jobs: Annotated[int, typer.Option(help="Processes at once; 0: one a core.")] = 0,
 ) -> None:
     """Run the engine's real actors through storms of faults, and hold the outcome against the money rules."""
@@ -35,33 +38,37 @@ def simulate(
         again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
         os.execve(sys.executable, again, {**os.environ, "PYTHONHASHSEED": "0"})
     if seed is not None:
-        raise typer.Exit(_replay(seed))
+        raise typer.Exit(_replay(seed, real=real))
     first, _, last = seeds.partition("-")
     chosen = range(int(first), int(last) + 1) if last else range(int(first))
-    raise typer.Exit(_many(chosen, jobs or default_jobs()))
+    raise typer.Exit(_many(chosen, jobs or default_jobs(), real=real))
 
 
-def _replay(seed: int) -> int:
-    report = run_seed(seed, with_story=True)
+def _replay(seed: int, *, real: bool) -> int:
+    report = run_seed(seed, real=real, with_story=True)
     for line in report.story:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    _show_violations(report)
+    _show_violations(report, real=real)
     console.print(f"fingerprint {report.fingerprint}")
     return 1 if report.violations else 0
 
 
-def _many(seeds: range, jobs: int) -> int:
+def _many(seeds: range, jobs: int, *, real: bool) -> int:
     began_s = time.monotonic()
     injected: Counter[str] = Counter()
     statuses: Counter[str] = Counter()
     reviews: Counter[str] = Counter()
+    contracts: Counter[tuple[str, str]] = Counter()
     failed: list[Report] = []
     steps = payments = discrepancies = 0
     virtual_s = 0.0
-    for report in track(run_seeds(seeds, jobs=jobs), "simulating", total=len(seeds), console=console):
+    for report in track(
+        run_seeds(seeds, jobs=jobs, real=real), "simulating", total=len(seeds), console=console
+    ):
         injected.update(report.injected)
         statuses.update(report.statuses)
         reviews.update(report.reviews)
+        contracts.update(report.contracts)
         steps += report.steps
         payments += report.payments
         discrepancies += report.discrepancies
@@ -70,6 +77,8 @@ def _many(seeds: range, jobs: int) -> int:
             failed.append(report)
     _table("Faults injected", injected)
     _table("Why in REVIEW", reviews)
+    if real:
+        _table("Payouts by contract", Counter({": ".join(key): count for key, count in contracts.items()}))
     figures = ", ".join(f"{count:,} {status}" for status, count in sorted(statuses.items()))
     console.print(
         f"{len(seeds):,} seeds, {sum(statuses.values()):,} payouts ({figures}), {payments:,} payments, "
@@ -77,7 +86,7 @@ def _many(seeds: range, jobs: int) -> int:
         f"in {time.monotonic() - began_s:.0f} s"
     )
     for report in failed[:SHOWN_MAX]:
-        _show_violations(report)
+        _show_violations(report, real=real)
     console.print(f"{len(failed)} of {len(seeds):,} seeds broke a rule")
     return 1 if failed else 0
 
@@ -89,11 +98,11 @@ def _table(title: str, counts: Counter[str]) -> None:
     console.print(table)
 
 
-def _show_violations(report: Report) -> None:
+def _show_violations(report: Report, *, real: bool) -> None:
     for violation in report.violations:
         console.print(f"seed {report.seed}: {violation}", markup=False, highlight=False, soft_wrap=True)
     if report.violations:
-        console.print(f"replay: make simulate SEED={report.seed}")
+        console.print(f"replay: make simulate SEED={report.seed}{' REAL=1' if real else ''}")
 
 
 if __name__ == "__main__":

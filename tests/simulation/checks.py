@@ -13,7 +13,7 @@ from nepxy.engine.outcomes import Finding
 from nepxy.engine.payout import MOVES, Payout, Status, SubmissionRef
 from tests.simulation.client import Client
 from tests.simulation.database import AuditRow
-from tests.simulation.providers import SimProvider
+from tests.simulation.providers import SimProvider, State
 from tests.simulation.town import Town, transaction_of
 
 GENERATIONS_MAX = 12
@@ -166,7 +166,15 @@ def _a_person_is_needed(town: Town, provider: SimProvider, payout: Payout) -> st
     # Of several attempts, an unasked "unpaid" may mean an earlier one: it makes the engine ask, where it can.
     if heard is not None and (heard is Finding.PAID or payout.attempt_count == 1):
         return f"a signed webhook said {heard.value}"
-    if contract.lookup_by_reference:
+    if truth is State.UNPAID and not provider.habits.says_unpaid:
+        return None
+    if truth is State.REVERSED and (payout.transaction_id, "REVERSED") in town.tables.discrepancies:
+        # Taken back before anybody saw it paid: whether that is an end, a person says.
+        return None
+    if contract.lookup_by_reference and provider.habits.blind_to_ours and not payout.is_taken:
+        # While nobody knows whether it was taken, it is asked by our name, which says nothing here.
+        return None
+    if contract.lookup_by_reference and not provider.habits.blind_to_ours:
         return f"a look-up by our reference says {truth.value}"
     if contract.status_by_provider_ref and payout.provider_ref is not None:
         return f"a poll says {truth.value}"

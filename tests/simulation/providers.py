@@ -147,6 +147,10 @@ class Habits:
     """A refusal that is kept also sends a webhook: it may arrive after the next attempt."""
     ref_is_ours: float = 0.0
     """The provider calls it by our reference."""
+    blind_to_ours: bool = False
+    """A question by our reference is answered "no such reference", always."""
+    says_unpaid: bool = True
+    """A question about what ended unpaid is answered so; else the answer says nothing."""
     reports_terms: float = 0.7
     """An answer repeats amount, currency and number."""
     read_fails: float = 0.0
@@ -829,6 +833,9 @@ class SimProvider:
 
     def status_by_reference(self, reference: str) -> StatusReport:
         """What a look-up says now."""
+        if self.habits.blind_to_ours:
+            self.injected["blind_look_up"] += reference in self._by_reference
+            return StatusReport(finding=Finding.ABSENT, reason="NOT_FOUND", rule="sim: absent")
         transfer = next(iter(self._by_reference.get(reference, ())), None)
         return self._status(transfer, self._drafts.get(reference))
 
@@ -854,6 +861,9 @@ class SimProvider:
                 )
             return StatusReport(finding=Finding.ABSENT, reason="NOT_FOUND", rule="sim: absent")
         finding = FINDINGS[transfer.state]
+        if finding is Finding.UNPAID and not self.habits.says_unpaid:
+            self.injected["unpaid_not_said"] += 1
+            return StatusReport(finding=Finding.NO_ANSWER, reason="NOT_SAID", rule="sim: says nothing")
         return StatusReport(
             finding=finding,
             reason=finding.value,

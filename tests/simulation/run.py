@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 
 import structlog
@@ -31,6 +32,8 @@ class Report:
     injected: Counter[str]
     statuses: Counter[str]
     reviews: Counter[str]
+    contracts: Counter[tuple[str, str]]
+    """Payouts by contract and status."""
     discrepancies: int
     steps: int
     virtual_s: float
@@ -40,14 +43,14 @@ class Report:
     story: tuple[str, ...] = field(default=())
 
 
-def run_seed(seed: int, *, with_story: bool = False) -> Report:
+def run_seed(seed: int, *, real: bool = False, with_story: bool = False) -> Report:
     """One run, and what the checks say of it."""
     with quiet():
-        return _run_seed(seed, with_story=with_story)
+        return _run_seed(seed, real=real, with_story=with_story)
 
 
-def _run_seed(seed: int, *, with_story: bool) -> Report:
-    town = Town(seed)
+def _run_seed(seed: int, *, real: bool, with_story: bool) -> Report:
+    town = Town(seed, real=real)
     broke: list[str] = []
     try:
         town.run()
@@ -68,6 +71,7 @@ def _run_seed(seed: int, *, with_story: bool) -> Report:
         injected=town.injected,
         statuses=Counter(payout.status.value for payout in payouts),
         reviews=Counter(payout.status_reason for payout in payouts if payout.status is Status.REVIEW),
+        contracts=Counter((town.weather.labels[payout.provider], payout.status.value) for payout in payouts),
         discrepancies=len(town.tables.discrepancies),
         steps=town.world.steps,
         virtual_s=town.world.monotonic(),
@@ -77,14 +81,14 @@ def _run_seed(seed: int, *, with_story: bool) -> Report:
     )
 
 
-def run_seeds(seeds: Sequence[int], *, jobs: int) -> Iterator[Report]:
+def run_seeds(seeds: Sequence[int], *, jobs: int, real: bool = False) -> Iterator[Report]:
     """Many runs, in as many processes, in the order of the seeds."""
     if jobs == 1:
         for seed in seeds:
-            yield run_seed(seed)
+            yield run_seed(seed, real=real)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(run_seed, seeds, chunksize=CHUNK)
+        yield from pool.map(partial(run_seed, real=real), seeds, chunksize=CHUNK)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from nepxy.engine.outcomes import Finding, StatusReport
 from nepxy.engine.payout import Payout, Status, TransactionId
 from nepxy.engine.retry import RetryPolicy
 from nepxy.storage.writes import WebhookRow
+from tests.simulation import contracts
 from tests.simulation.client import INSTALLATION, Client, ClientHabits, Wish
 from tests.simulation.database import ModelDatabase
 from tests.simulation.kernel import Node, World
@@ -58,6 +59,8 @@ class Weather:
     """What a seed draws."""
 
     capabilities: Mapping[str, Capabilities]
+    labels: Mapping[str, str]
+    """What each provider's contract is called: by the real ones' profile."""
     in_steps: Mapping[str, bool]
     """Whether a submit takes three writes there, of which the last one moves money."""
     provider_habits: Mapping[str, Habits]
@@ -109,6 +112,7 @@ class Weather:
         stormy = rng.random() < 0.8
         return cls(
             capabilities=capabilities,
+            labels={name: f"{name} drawn" for name in PROVIDERS},
             in_steps=in_steps,
             provider_habits={name: Habits.drawn(rng) if stormy else Habits() for name in PROVIDERS},
             link=LinkHabits(
@@ -141,6 +145,25 @@ class Weather:
             operator_pauses_s=tuple((some_time(), rng.uniform(5, 200)) for _ in range(rng.choice((0, 1, 2)))),
         )
 
+    @classmethod
+    def of_real_providers(cls, rng: Random) -> Weather:
+        """The same bad luck over all four providers, each with the contract that its own adapter declares."""
+        weather, cast = cls.drawn(rng), contracts.drawn(rng)
+        stormy = rng.random() < 0.8
+
+        def habits(contract: contracts.Contract) -> Habits:
+            some = replace(Habits.drawn(rng), lookup_lag_s=rng.choice(contracts.LAGS)) if stormy else Habits()
+            return replace(some, **contract.protocol)
+
+        return replace(
+            weather,
+            capabilities={name: contract.capabilities for name, contract in cast.items()},
+            labels={name: contract.label for name, contract in cast.items()},
+            in_steps={name: contract.in_steps for name, contract in cast.items()},
+            provider_habits={name: habits(contract) for name, contract in cast.items()},
+            wishes=2 * weather.wishes,
+        )
+
 
 class _Counting(Protocol):
     """What counts the faults that it injects."""
@@ -151,15 +174,23 @@ class _Counting(Protocol):
 class Town:
     """Everything in one run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, real: bool = False) -> None:
+        """Draw it.
+
+        Args:
+            seed: decides everything.
+            real: the providers keep the contracts of the four that there are, instead of any.
+        """
         self.world = World(seed)
-        self.weather = Weather.drawn(self.world.rng)
+        draw = Weather.of_real_providers if real else Weather.drawn
+        self.weather = draw(self.world.rng)
+        self.names = tuple(self.weather.capabilities)
         self.injected: Counter[str] = Counter()
         self.violations: list[str] = []
         self.database = ModelDatabase(now=self.world.now)
         self.tables = self.database.tables
         self.link = DatabaseLink(self.world, self.database, self.weather.link)
-        self.accounts = dict.fromkeys(PROVIDERS, "account-1")
+        self.accounts = dict.fromkeys(self.names, "account-1")
         self.providers = {
             name: SimProvider(
                 self.world,
@@ -170,7 +201,7 @@ class Town:
                 deliver=self._deliver,
                 on_send=self._witness_send,
             )
-            for name in PROVIDERS
+            for name in self.names
         }
         self.processes: list[SimProcess] = []
         self.clients = [self._client(number) for number in range(self.weather.wishes)]
@@ -331,7 +362,7 @@ class Town:
         wish = Wish(
             client_id=rng.choice(("acme", "zenith")),
             key=f"key-{number}",
-            provider=rng.choice(PROVIDERS),
+            provider=rng.choice(self.names),
             amount=rng.randrange(100, 100_000),
             phone_e164=f"+2289000{number:04d}",
             expires_after_s=rng.choice((300.0, 3600.0, 3 * 3600.0)),
@@ -387,7 +418,7 @@ class Town:
         self.world.call_later(60.0, self._operator_unblocks)
 
     def _operator_pauses(self, for_s: float) -> None:
-        name = self.world.rng.choice(PROVIDERS)
+        name = self.world.rng.choice(self.names)
         if self.database.paused_providers().get(name) == "operator":
             return
         self.injected["operator_pauses"] += 1
@@ -400,7 +431,7 @@ class Town:
 
     def _change_account(self) -> None:
         """Another account is configured: every process is restarted with it, as settings are read once."""
-        name = self.world.rng.choice(PROVIDERS)
+        name = self.world.rng.choice(self.names)
         self.injected["account_changed"] += 1
         self.world.note(f"{name} has another account from now on")
         self.accounts[name] = "account-2"
