@@ -58,7 +58,7 @@ def _node(status: int, health: JsonObject) -> dict[str, Any]:
         "says": "It is ready.",
         "figures": health,
         "commands": [],
-        "runbook": "the-engine-does-not-answer",
+        "runbook": "engine-down",
     }
     if status != 200:
         shown = ", ".join(
