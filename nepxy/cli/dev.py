@@ -21,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.panel import Panel
 
+from nepxy.cli.dev_accounts import account_variables
 from nepxy.cli.parts import database_of, reader_of, stop_with
 from nepxy.config.environ import process_environ
 from nepxy.config.settings import Settings
@@ -85,17 +86,17 @@ def _people(settings: Settings, url: str) -> Mapping[str, str]:
 
 
 def _environ(settings: Settings, url: str, people: Mapping[str, str], sandbox_port: int) -> dict[str, str]:
-    base = f"http://127.0.0.1:{sandbox_port}/tmoney/v1/cashout"
+    engine = f"http://127.0.0.1:{settings.http.port}"
     ours = {
-        "DATABASE_URL": url,
-        "MM_ENABLED_PROVIDERS": "TMONEY",
-        "TMONEY_SANDBOX_CASHOUT_URL": base,
-        "TMONEY_SANDBOX_STATUS_URL_TEMPLATE": base + "/{provider_ref}",
-        "TMONEY_SANDBOX_API_KEY": people["api_key"],
-        "TMONEY_WEBHOOK_SECRET": people["webhook_secret"],
+        **account_variables(
+            sandbox=f"http://127.0.0.1:{sandbox_port}",
+            engine=engine,
+            key=people["api_key"],
+            webhook_secret=people["webhook_secret"],
+        ),
         "SANDBOX_API_KEY": people["api_key"],
         "SANDBOX_WEBHOOK_SECRET": people["webhook_secret"],
-        "SANDBOX_WEBHOOK_URL": f"http://127.0.0.1:{settings.http.port}/v1/webhooks/tmoney",
+        "SANDBOX_WEBHOOK_URL": f"{engine}/v1/webhooks/tmoney",
         "SANDBOX_LEDGER": str((settings.data_dir / "sandbox.jsonl").absolute()),
     }
     given = process_environ()
@@ -196,6 +197,10 @@ def _greet(
         ' "external_ref": "salary-\'$(date +%s)\'"}\'\n'
         f'curl -s {base}/v1/payouts -H "Authorization: Bearer $TOKEN"\n'
         f'curl -s {base}/v1/payouts/TRANSACTION_ID/events -H "Authorization: Bearer $TOKEN"\n'
+    )
+    typer.echo(
+        "That one goes by TMONEY. +22896001234 goes by FLOOZ, +2290151001234 (country BJ) by MOMO; README.md has\n"
+        "a line for each, THUNES too. What a number's last digits force: python -m nepxy sandbox --magic\n"
     )
     sys.stdout.flush()
 

@@ -7,17 +7,30 @@ from typing import Annotated
 
 import typer
 
+from nepxy.cli.dev_accounts import sandbox_accounts
 from nepxy.cli.parts import stop_with
-from nepxy.sandbox.config import ProviderConfig, SandboxConfig
-from nepxy.sandbox.magic import describe_magic
+from nepxy.sandbox.config import SandboxConfig
+from nepxy.sandbox.magic_table import lines
 from nepxy.sandbox.server import run
 
 
 def sandbox_command(
     host: str = "127.0.0.1",
     port: int = 8002,
-    api_key: Annotated[str, typer.Option(envvar="SANDBOX_API_KEY", show_envvar=True)] = "sandbox-key",
-    webhook_url: Annotated[str, typer.Option(envvar="SANDBOX_WEBHOOK_URL")] = "",
+    api_key: Annotated[
+        str,
+        typer.Option(
+            envvar="SANDBOX_API_KEY",
+            help="Of every account; MOMO's subscription key has -disbursement behind it, THUNES's secret -secret.",
+        ),
+    ] = "sandbox-key",
+    webhook_url: Annotated[
+        str,
+        typer.Option(
+            envvar="SANDBOX_WEBHOOK_URL",
+            help="Where TMONEY's go, .../v1/webhooks/tmoney; FLOOZ's and THUNES's go beside it.",
+        ),
+    ] = "",
     webhook_secret: Annotated[str, typer.Option(envvar="SANDBOX_WEBHOOK_SECRET")] = "",
     ledger: Annotated[Path | None, typer.Option(envvar="SANDBOX_LEDGER")] = None,
     settle_delay_s: float = 1.0,
@@ -25,22 +38,25 @@ def sandbox_command(
     ignore_sigint: bool = False,
     magic: Annotated[bool, typer.Option(help="Print the magic numbers, and end.")] = False,
 ) -> None:
-    """Play TMoney: its protocol, its signed webhooks, and magic numbers that force what can go wrong."""
+    """Play all four providers: their protocols, webhooks, and magic numbers that force what can go wrong."""
     if magic:
-        for suffix, name, what in describe_magic():
-            typer.echo(f"{suffix or 'other':<6} {name:<26} {what}")
+        typer.echo("\n".join(lines()))
         return
     config = SandboxConfig(
-        tmoney=ProviderConfig(
-            api_key=api_key, webhook_url=webhook_url or None, webhook_secret=webhook_secret
-        ),
+        **sandbox_accounts(key=api_key, webhook_url=webhook_url, webhook_secret=webhook_secret),
         settle_delay_s=settle_delay_s,
         seed=seed,
         ledger_path=ledger,
     )
 
     def ready(real_port: int) -> None:
-        typer.echo(f"sandbox: http://{host}:{real_port}/tmoney/v1/cashout")
+        for path in (
+            "tmoney/v1/cashout",
+            "flooz/v1/cashout",
+            "momo/disbursement",
+            "thunes/v2/money-transfer",
+        ):
+            typer.echo(f"sandbox: http://{host}:{real_port}/{path}")
 
     try:
         run(config, host=host, port=port, ready=ready, ignore_sigint=ignore_sigint)

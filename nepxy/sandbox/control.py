@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from nepxy.sandbox.faults import Faults
 from nepxy.sandbox.ledger import Account
-from nepxy.sandbox.magic import describe_magic
+from nepxy.sandbox.magic_table import rows
 from nepxy.sandbox.wire import error_response, json_response
 from nepxy.sandbox.world import World
 
@@ -126,8 +126,8 @@ class Control:
         return self._show_faults()
 
     async def magic(self, request: web.Request) -> web.StreamResponse:
-        """The table of magic numbers."""
-        return json_response([{"suffix": s, "name": n, "what": w} for s, n, w in describe_magic()])
+        """The tables of magic numbers."""
+        return json_response([asdict(row) for row in rows()])
 
     def _show_faults(self) -> web.Response:
         return json_response({name: faults.model_dump() for name, faults in self._world.faults.items()})

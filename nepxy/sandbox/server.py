@@ -13,7 +13,7 @@ from aiohttp import web
 
 from nepxy.sandbox.app import create_app
 from nepxy.sandbox.config import AuthMode, DuplicateBehaviour, ProviderConfig, SandboxConfig
-from nepxy.sandbox.magic import describe_magic
+from nepxy.sandbox.magic_table import lines
 
 HOST = "127.0.0.1"
 PORT = 8002
@@ -77,8 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     if args.magic:
-        for suffix, name, what in describe_magic():
-            sys.stdout.write(f"{suffix or 'other':<6} {name:<26} {what}\n")
+        sys.stdout.write("\n".join(lines()) + "\n")
         return 0
 
     def ready(port: int) -> None:

@@ -97,6 +97,25 @@ CLASSES: Mapping[str, str] = MappingProxyType(
 )
 
 
+def describe_thunes() -> list[tuple[str, str, str]]:
+    """Rows for people: suffix, code, what happens."""
+    ends = [
+        *((suffix, code, "confirmed, then {}; no money moves") for suffix, code in FAILS_WITH.items()),
+        *((suffix, code, "paid, and {}") for suffix, code in _SUCCEEDS_WITH.items()),
+        *((suffix, code, "paid, then {}") for suffix, code in _REVERSED_WITH.items()),
+        *((suffix, code, "{} for one settle delay, then paid") for suffix, code in _WAITS_WITH.items()),
+    ]
+    told = [
+        (suffix, code, what.format(class_message(code, suffix) if code[0] == "8" else MESSAGES[code]))
+        for suffix, code, what in ends
+    ]
+    refused = [
+        *((suffix, code, f"no transaction: {text}") for suffix, (code, text) in CREATE_REFUSED.items()),
+        *((suffix, code, f"no confirm: {text}") for suffix, (code, text) in CONFIRM_REFUSED.items()),
+    ]
+    return sorted(told + refused)
+
+
 def confirm_script(msisdn: str) -> Script:
     """What a confirm does to the payee's number."""
     suffix = msisdn[-4:]

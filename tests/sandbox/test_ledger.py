@@ -79,4 +79,5 @@ async def test_a_reset_forgets_movements_but_not_orders(sandbox: Sandbox) -> Non
 
 async def test_the_magic_table_is_served(sandbox: Sandbox) -> None:
     rows = await sandbox.control("magic")
-    assert {"suffix": "0101", "name": "rejected", "what": rows[1]["what"]} == rows[1]
+    assert {"provider": "", "suffix": "0101", "name": "rejected", "what": rows[1]["what"]} == rows[1]
+    assert {row["provider"] for row in rows} == {"", "momo", "thunes"}
