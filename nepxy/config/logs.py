@@ -84,7 +84,8 @@ def _route_standard_library(out: TextIO, level: int, head: list[Processor], tail
     handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*head, _logger_name],
+            # What our own runtime says of a dead letter is in its extras.
+            foreign_pre_chain=[*head, structlog.stdlib.ExtraAdder(), _logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
         )
     )

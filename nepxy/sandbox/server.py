@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiohttp import web
+from pydantic import TypeAdapter, ValidationError
 
 from nepxy.sandbox.app import create_app
 from nepxy.sandbox.config import AuthMode, DuplicateBehaviour, ProviderConfig, SandboxConfig
@@ -114,6 +115,12 @@ def _stop_signals(stop: asyncio.Event, *, ignore_sigint: bool) -> Iterator[None]
 
 
 def _config(args: argparse.Namespace) -> SandboxConfig:
+    if args.config is not None:
+        try:
+            return TypeAdapter(SandboxConfig).validate_json(args.config.read_bytes())
+        except ValidationError as error:
+            problems = (f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ValueError(f"{args.config}: {'; '.join(problems)}") from None
     return SandboxConfig(
         tmoney=ProviderConfig(
             api_key=args.tmoney_api_key,
@@ -145,6 +152,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="decides every probabilistic fault")
     parser.add_argument("--ledger-path", type=Path, help="file that survives a restart; default: memory only")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        help="JSON with the fields of SandboxConfig, every account's included; all options but host and port give way",
+    )
     parser.add_argument("--ignore-sigint", action="store_true", help="stop by SIGTERM only")
     parser.add_argument("--magic", action="store_true", help="print the magic numbers and exit")
     return parser

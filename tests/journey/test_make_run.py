@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,8 @@ async def test_run_takes_a_payout_to_confirmed_and_carries_on_after_ctrl_c(data_
                 check=False,
             )
             assert smoke.returncode == 0, smoke.stdout + smoke.stderr
+            if start == 0:
+                await until_paid_as_the_readme_says(base, f"http://127.0.0.1:{sandbox_port}", people)
             await until_kept(base, people, count=start + 1)
         finally:
             os.killpg(process.pid, signal.SIGINT)
@@ -84,17 +87,47 @@ async def test_run_takes_a_payout_to_confirmed_and_carries_on_after_ctrl_c(data_
         assert "export OPERATOR_TOKEN=" in output
 
 
+async def until_paid_as_the_readme_says(base: str, sandbox: str, people: dict[str, str]) -> None:
+    """Each line of the README's that pays is posted as it stands, is settled, and moves its money once."""
+    bodies = re.findall(r"^pay '(\{.*\})'$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    wanted = {body["external_ref"]: body for body in map(json.loads, bodies)}
+    async with aiohttp.ClientSession() as session:
+        headers = await signed_in(session, base, people)
+        for name, body in wanted.items():
+            keyed = headers | {"Idempotency-Key": name}
+            async with session.post(f"{base}/v1/payouts", json=body, headers=keyed) as answer:
+                assert answer.status == 202, await answer.text()
+        async with asyncio.timeout(60):
+            while True:
+                async with session.get(f"{base}/v1/payouts", headers=headers) as answer:
+                    items = {item["external_ref"]: item for item in (await answer.json())["items"]}
+                done = {name: items[name] for name in wanted}
+                if {item["status"] for item in done.values()} == {"CONFIRMED"}:
+                    break
+                await asyncio.sleep(0.2)
+        assert {item["provider"] for item in done.values()} == {"TMONEY", "FLOOZ", "MOMO", "THUNES"}
+        for name, item in done.items():
+            async with session.get(f"{sandbox}/_sandbox/ledger/{item['submission_ref']}") as answer:
+                moved = (await answer.json())["entries"]
+            provider, number = item["provider"].lower(), wanted[name]["phone_e164"]
+            assert [(one["provider"], one["msisdn"]) for one in moved] == [(provider, number)]
+
+
+async def signed_in(session: aiohttp.ClientSession, base: str, people: dict[str, str]) -> dict[str, str]:
+    asked = {
+        "grant_type": "client_credentials",
+        "client_id": people["client_id"],
+        "client_secret": people["client_secret"],
+    }
+    async with session.post(f"{base}/v1/auth/token", data=asked) as answer:
+        return {"Authorization": f"Bearer {(await answer.json())['access_token']}"}
+
+
 async def until_kept(base: str, people: dict[str, str], *, count: int) -> None:
     """The payouts of earlier runs are still there."""
     async with aiohttp.ClientSession() as session:
-        asked = {
-            "grant_type": "client_credentials",
-            "client_id": people["client_id"],
-            "client_secret": people["client_secret"],
-        }
-        async with session.post(f"{base}/v1/auth/token", data=asked) as answer:
-            token = (await answer.json())["access_token"]
-        async with session.get(f"{base}/v1/payouts", headers={"Authorization": f"Bearer {token}"}) as answer:
+        headers = await signed_in(session, base, people)
+        async with session.get(f"{base}/v1/payouts", headers=headers) as answer:
             items = (await answer.json())["items"]
     assert len(items) >= count
     assert {item["status"] for item in items} == {"CONFIRMED"}

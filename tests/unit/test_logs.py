@@ -77,6 +77,15 @@ def test_the_standard_library_goes_the_same_way(stream: io.StringIO) -> None:
     assert (found["logger"], found["level"]) == ("pykka", "error")
 
 
+def test_what_a_record_of_the_standard_library_carries_is_shown_and_masked(stream: io.StringIO) -> None:
+    extra = {"kind": "payout", "api_key": "hunter2", "what": "to +22890123456"}
+    logging.getLogger("nepxy.engine.runtime").warning("message.dead_lettered", extra=extra)
+    found = line(stream)
+    assert found["kind"] == "payout"
+    assert "hunter2" not in str(found)
+    assert "22890123456" not in str(found)
+
+
 def test_pythons_warnings_go_the_same_way(stream: io.StringIO) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
