@@ -9,6 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pydantic import ConfigDict
+
+_EXACTLY = ConfigDict(extra="forbid")
+"""For those who read a config from a file: a field that there is not is a slip."""
+
 
 class AuthMode(StrEnum):
     """How a client proves who it is (providers page 5.1 [N])."""
@@ -32,6 +37,8 @@ class DuplicateBehaviour(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderConfig:
     """One provider's account with us, seen from the provider's side."""
+
+    __pydantic_config__ = _EXACTLY
 
     api_key: str = field(default="sandbox-key", repr=False)
     auth_mode: AuthMode = AuthMode.BEARER
@@ -62,6 +69,8 @@ class ProviderConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThunesConfig:
     """Our partner account at Thunes, seen from its side (providers page 4)."""
+
+    __pydantic_config__ = _EXACTLY
 
     api_key: str = field(default="sandbox-key", repr=False)
     api_secret: str = field(default="sandbox-secret", repr=False)
@@ -94,6 +103,8 @@ class ThunesConfig:
 class MoovConfig:
     """A merchant account at Moov Africa Benin (providers page 5.2)."""
 
+    __pydantic_config__ = _EXACTLY
+
     token: str = field(default="sandbox-token", repr=False)
     duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
     status_lookup_by_our_reference: bool = False
@@ -107,6 +118,8 @@ class MoovConfig:
 class PayGateConfig:
     """An account at PayGate Global (providers page 5.3)."""
 
+    __pydantic_config__ = _EXACTLY
+
     auth_token: str = field(default="sandbox-token", repr=False)
     callback_url: str | None = None
     duplicate_behaviour: DuplicateBehaviour = DuplicateBehaviour.PAYS_AGAIN
@@ -119,6 +132,8 @@ class PayGateConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QosicConfig:
     """An account at Qosic (providers page 5.4)."""
+
+    __pydantic_config__ = _EXACTLY
 
     user: str = "sandbox-user"
     password: str = field(default="sandbox-password", repr=False)
@@ -135,6 +150,8 @@ class QosicConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MomoConfig:
     """Our disbursement account at MTN MoMo, seen from its side (providers page 3)."""
+
+    __pydantic_config__ = _EXACTLY
 
     subscription_key: str = field(default="sandbox-subscription-key", repr=False)
     api_user: str = "7d3f0f4e-5a4c-4f0e-9a54-3c2f4b6d8e10"
@@ -177,6 +194,8 @@ class MomoConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """Everything that a sandbox needs; all of it has a default that suits a laptop."""
+
+    __pydantic_config__ = _EXACTLY
 
     tmoney: ProviderConfig = field(default_factory=ProviderConfig)
     flooz: ProviderConfig = field(default_factory=ProviderConfig)

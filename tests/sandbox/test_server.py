@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -108,6 +109,24 @@ async def test_an_accepted_order_outlives_a_killed_process(tmp_path: Path) -> No
                 status = (await answer.json())["status"]
     process.terminate()
     assert await process.wait() == 0
+
+
+async def test_a_config_file_has_every_accounts_fields(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "sandbox.json"
+    file.write_text(json.dumps({"momo": {"currency": "XOF", "token_life_s": 2}, "settle_delay_s": 0.1}))
+    process, url = await a_process("--config", str(file))
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/nowhere") as answer:
+            assert answer.status == 401  # TMONEY's, whose account is as by default
+    finally:
+        process.terminate()
+        await process.wait()
+    for wrong in ({"momo": {"currency": ""}}, {"momo": {"balanse": 1}}, {"settle_delay_s": "soon"}):
+        file.write_text(json.dumps(wrong))
+        assert main(["--config", str(file)]) == 1
+        assert "cannot run" in capsys.readouterr().err
 
 
 async def test_the_magic_table_prints(capsys: pytest.CaptureFixture[str]) -> None:
