@@ -127,6 +127,90 @@ _TABLE = (
         "Provider is switched off",
         "Use another provider, or wait until it is on again.",
     ),
+    # Operators' commands.
+    ("TARGET_UNKNOWN", 422, "No such target", "Name supervisor, providers/NAME or payouts/ID."),
+    ("COMMAND_UNKNOWN", 422, "No such command", "Use one of the commands that the message names."),
+    (
+        "COMMAND_NOT_VALID",
+        409,
+        "Command means nothing in this state",
+        "Use one of `valid_commands`, or `note`; the payout's explanation says what it waits for.",
+    ),
+    (
+        "VERSION_CONFLICT",
+        409,
+        "Somebody was first",
+        "Look at the payout again: it has moved on from the version that the command names.",
+    ),
+    ("FORCE_NEEDED", 409, "It is final", "Send `force: true` if its final state is wrong, and say why."),
+    (
+        "ANSWER_AWAITED",
+        409,
+        "The provider's own answer may still come",
+        "Ask again after `answer_by`: what was seen at the provider may be older than that answer.",
+    ),
+    (
+        "ATTEMPT_UNRESOLVED",
+        409,
+        "An attempt of it is unresolved",
+        "Find out at the provider what became of it: a new reference could pay it twice.",
+    ),
+    (
+        "DISCREPANCY_OPEN",
+        409,
+        "A discrepancy is open over it",
+        "Resolve and close the discrepancy first: the provider says something else than we hold.",
+    ),
+    (
+        "COMMAND_ID_CONFLICT",
+        409,
+        "command_id names another command",
+        "Use a new command_id for each command; repeat one only with the same command.",
+    ),
+    (
+        "PROVIDER_REF_TAKEN",
+        409,
+        "Another payout has this provider reference",
+        "Compare the two at the provider: one reference belongs to one payout.",
+    ),
+    ("PROPOSAL_NOT_FOUND", 404, "No such proposal", "List the open ones at /v1/admin/proposals."),
+    (
+        "PROPOSAL_CLOSED",
+        409,
+        "Proposal is closed",
+        "It was decided on or has expired: give the command again.",
+    ),
+    (
+        "SECOND_PERSON_IS_THE_FIRST",
+        409,
+        "The second person must be another one",
+        "Ask another operator to approve it.",
+    ),
+    ("WEBHOOK_NOT_FOUND", 404, "No such webhook", "List those that came at /v1/admin/webhooks/events."),
+    (
+        "WEBHOOK_NOT_REPLAYABLE",
+        409,
+        "Webhook cannot be given to a payout",
+        "Ask the provider to send it again, signed; or poll the payout: its word then comes first hand.",
+    ),
+    (
+        "DISCREPANCY_NOT_FOUND",
+        404,
+        "No such discrepancy",
+        "List the open ones at /v1/admin/discrepancies?open=true.",
+    ),
+    (
+        "DISCREPANCY_CLOSED",
+        409,
+        "Discrepancy is closed",
+        "Nothing is left to do; the list says who closed it.",
+    ),
+    (
+        "IDEMPOTENCY_KEY_NOT_FOUND",
+        404,
+        "No such idempotency key",
+        "Check client_id and key: the client's request may never have arrived.",
+    ),
     # Webhooks. Names as providers already get them: providers.md, section 8 [N].
     (
         "WEBHOOK_SECRET_NOT_CONFIGURED",
@@ -461,6 +545,33 @@ class PayoutNotCancellable(RequestError):
     def members(self) -> dict[str, str | int]:
         """The state that stands in the way; not `status`, which is the HTTP status in a problem document."""
         return {"payout_status": self.status}
+
+
+class CommandRefused(RequestError):
+    """An operator's command was not done; the code says why.
+
+    Args:
+        code: as the engine answered.
+        message: what stands in the way.
+        valid: the commands that mean something now.
+        facts: what else the operator wants to see, by name.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        valid: Iterable[str] = (),
+        facts: Mapping[str, str | int] = MappingProxyType({}),
+    ) -> None:
+        self.valid = tuple(valid)
+        self.facts = facts
+        super().__init__(code, message)
+
+    def members(self) -> dict[str, str | int]:
+        """The commands that are valid, joined by blanks, and the facts."""
+        return {**self.facts, **({"valid_commands": " ".join(self.valid)} if self.valid else {})}
 
 
 class Unauthenticated(RequestError):

@@ -343,7 +343,7 @@ class PayoutActor(LoopActor):
                 self._busy = None
                 log.info("step.denied", reason=reason, step=decision.step, **self._fields())
                 self._answer(deliver, reason)
-            case IntentDenied(reason=reason) if decision.reopens:
+            case IntentDenied(reason=reason) if deliver.audit is not None:
                 self._busy = None
                 self._answer(deliver, reason)
             case IntentDenied(reason=reason):

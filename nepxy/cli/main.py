@@ -15,6 +15,7 @@ from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
 from nepxy.cli.restored import restored
 from nepxy.cli.sandbox import sandbox_command
 from nepxy.cli.serve import serve as serve_process
+from nepxy.http.auth import OPERATOR_SCOPES
 from nepxy.http.tokens import issue_token
 from nepxy.storage.migrate import MigrationError, migrate_down, migrate_up, migration_status
 from nepxy.storage.people import save_client, save_operator
@@ -141,9 +142,22 @@ def clients_add(
 
 
 @operators.command("add")
-def operators_add(operator_id: str, name: Annotated[str, typer.Option(help="The person's name.")]) -> None:
+def operators_add(
+    operator_id: str,
+    name: Annotated[str, typer.Option(help="The person's name.")],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="admin:read, admin:write or admin (both); may be given twice. Default: admin for a new one."
+        ),
+    ] = None,
+) -> None:
     """Register an operator, or give one a new secret; prints the secret once."""
+    if wrong := [one for one in scope or () if one not in OPERATOR_SCOPES]:
+        stop_with(f"There is no scope {', '.join(wrong)}.", f"There are: {', '.join(OPERATOR_SCOPES)}")
     settings, secret = read_settings(), secrets.token_urlsafe(32)
     with database_of(settings) as url, reader_of(settings, url) as reader:
-        reader.run_here(save_operator, operator_id=operator_id, name=name, secret=secret)
+        reader.run_here(
+            save_operator, operator_id=operator_id, name=name, secret=secret, scopes=scope or None
+        )
     typer.echo(f"client_id={operator_id}\nclient_secret={secret}")

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -141,8 +141,13 @@ class _Process:
         self, reader: Reader, listener: socket.socket, adapters: dict[str, Adapter], installation_id: str
     ) -> int:
         settings = self._settings
-        journal, supervisor, store = self._start_actors(reader, adapters, installation_id)
-        runner = self._http(reader, supervisor, adapters, installation_id)
+        second_person = settings.engine.second_person
+        setups = {
+            name: _setup(provider, adapters.get(name), installation_id, second_person=second_person)
+            for name, provider in settings.providers.items()
+        }
+        journal, supervisor, store = self._start_actors(reader, setups)
+        runner = self._http(reader, supervisor, adapters, setups, installation_id)
         await runner.setup()
         if not os.isatty(0):
             # On a terminal SIGHUP still means that it was closed.
@@ -226,7 +231,7 @@ class _Process:
         return listener
 
     def _start_actors(
-        self, reader: Reader, adapters: dict[str, Adapter], installation_id: str
+        self, reader: Reader, setups: Mapping[str, ProviderSetup]
     ) -> tuple[LoopActorRef[Journal], LoopActorRef[Supervisor], DatabaseStore]:
         settings = self._settings
         metrics = EngineMetrics(self._registry, settings.providers)
@@ -267,10 +272,6 @@ class _Process:
             restarts_max=settings.engine.restarts_max,
             restarts_within_s=settings.engine.restarts_within_s,
         )
-        setups = {
-            name: _setup(provider, adapters.get(name), installation_id)
-            for name, provider in settings.providers.items()
-        }
         limits = SupervisorLimits(
             lease_ttl_s=settings.engine.lease_ttl_s,
             sweep_interval_s=settings.engine.sweep_interval_s,
@@ -305,6 +306,7 @@ class _Process:
         reader: Reader,
         supervisor: LoopActorRef[Supervisor],
         adapters: dict[str, Adapter],
+        setups: Mapping[str, ProviderSetup],
         installation_id: str,
     ) -> web.AppRunner:
         async def migrations_pending() -> tuple[str, ...]:
@@ -316,6 +318,7 @@ class _Process:
             supervisor=supervisor,
             reader=reader,
             adapters=adapters,
+            policies={name: setup.policy for name, setup in setups.items()},
             signed_with=signed_with,
             installation_id=installation_id,
             registry=self._registry,
@@ -418,7 +421,9 @@ def _capabilities(adapter: Adapter | None, settle_s: float) -> Capabilities:
     return replace(adapter.capabilities, absent_counts_after_s=settle_s)
 
 
-def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id: str) -> ProviderSetup:
+def _setup(
+    provider: ProviderSettings, adapter: Adapter | None, installation_id: str, *, second_person: bool
+) -> ProviderSetup:
     numbers, is_built = provider.retry, provider.name in plugins()
     return ProviderSetup(
         name=provider.name,
@@ -438,6 +443,7 @@ def _setup(provider: ProviderSettings, adapter: Adapter | None, installation_id:
             ),
             account=adapter.account if adapter is not None else None,
             installation_id=installation_id,
+            second_person=second_person,
         ),
         enabled=provider.enabled and is_built,
         concurrency_max=provider.concurrency_max,

@@ -225,6 +225,11 @@ class EngineSettings(Group):
         60.0, "NEPXY_RESTARTS_WITHIN_S", gt=0, le=86_400,
         description="The window in seconds in which crashes are counted.",
     )  # fmt: skip
+    second_person: bool = setting(
+        False, "NEPXY_SECOND_PERSON",
+        default_text="on in prod, off otherwise",
+        description="Whether confirm and fail want another operator's approval; what is final always does.",
+    )  # fmt: skip
     installation_id: str = setting(
         "", "NEPXY_INSTALLATION_ID", pattern=r"^[A-Za-z0-9._-]{0,64}$",
         default_text="the one that the database keeps",

@@ -222,6 +222,8 @@ def _completed(model: type[Settings], read_tree: Mapping[str, Any]) -> dict[str,
     top = _top(model, tree)
     if top.env is not Environment.DEV:
         tree["http"].setdefault("host", "0.0.0.0")  # noqa: S104 - a container is reached from outside only so
+    if top.env is Environment.PROD:
+        tree["engine"].setdefault("second_person", True)
     if top.mode is Mode.SANDBOX:
         tree["momo"].setdefault("base_url", _MOMO_SANDBOX_URL)
     for name, group in _provider_groups(model):

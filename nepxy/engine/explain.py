@@ -6,7 +6,7 @@ test walks all of them. Never says a phone number or an amount.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, assert_never
@@ -30,6 +30,22 @@ class ProviderNow:
     """Paused for want of money of ours, and resumed by the engine once it is there."""
     held: bool = False
     """The database was restored from a backup, and no operator has released the engine since."""
+    breaker_open: bool = False
+    """It failed so often that calls wait until it is tried again."""
+    held_until: datetime | None = None
+    """Until when it asked for silence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a payout is where it is, in parts."""
+
+    why: str
+    what_next: str
+    next_at: datetime | None
+    """When that happens by itself; None: it does not, or nobody can say."""
+    blockers: tuple[str, ...]
+    """What stands in the way of it now, a sentence each."""
 
 
 NOTHING_KNOWN: Final = ProviderNow(capabilities=Capabilities())
@@ -59,10 +75,45 @@ def explain(payout: Payout, *, now: datetime, provider: ProviderNow = NOTHING_KN
         case Status.FAILED:
             return words.failed()
         case Status.CANCELLED:
-            who = "An operator" if payout.status_reason == "CANCELLED_BY_OPERATOR" else "The client"
-            return f"{who} cancelled it before anything was sent{words.settled()}; no money moved."
+            return words.cancelled()
         case _:
             assert_never(payout.status)
+
+
+def explained(
+    payout: Payout,
+    *,
+    now: datetime,
+    provider: ProviderNow = NOTHING_KNOWN,
+    unresolved_count: int = 0,
+    discrepancies: Sequence[str] = (),
+) -> Explanation:
+    """The same in parts, for operators.
+
+    Args:
+        payout: as last committed.
+        now: aware, UTC.
+        provider: what is known of its provider now.
+        unresolved_count: attempts of it of which nobody knows whether they paid.
+        discrepancies: the kinds of those that are open over it.
+    """
+    words = _Words(payout, now, provider)
+    against_reopening = words.against_reopening(unresolved_count, discrepancies)
+    if payout.status.is_final:
+        return Explanation(
+            why=explain(payout, now=now, provider=provider),
+            what_next="Nothing more happens by itself.",
+            next_at=None,
+            blockers=against_reopening,
+        )
+    pending = payout.status is Status.PENDING
+    cause = words.sent if payout.status is Status.SENT else words.review
+    return Explanation(
+        why=words.pending() if pending else cause(),
+        what_next=words.next_submit() if pending else words.next_question(),
+        next_at=words.submit_at() if pending else words.question_at(),
+        blockers=(*words.blockers(), *against_reopening),
+    )
 
 
 PENDING: Final[Mapping[str, str]] = {
@@ -170,6 +221,74 @@ class _Words:
         return text.format(
             provider=self.payout.provider, settled=self.settled(), reason=self._reason(), after=after
         )
+
+    def cancelled(self) -> str:
+        who = "An operator" if self.payout.status_reason == "CANCELLED_BY_OPERATOR" else "The client"
+        return f"{who} cancelled it before anything was sent{self.settled()}; no money moved."
+
+    def blockers(self) -> tuple[str, ...]:
+        """What holds up what comes next, as far as it is known here."""
+        payout, provider = self.payout, self.provider
+        paused = provider.paused_reason is not None and payout.status is Status.PENDING
+        awaited = self._answer_is_due_later and payout.answer_by is not None
+        silent = provider.held_until is not None and provider.held_until > self.now
+        known = (
+            (provider.capabilities is None, f"No account of {payout.provider} is configured here."),
+            (paused, f"{payout.provider} is paused: {_safe(provider.paused_reason or '')}."),
+            (
+                provider.breaker_open,
+                f"{payout.provider} failed too often, so calls wait until it is tried again.",
+            ),
+            (
+                provider.held and payout.status is Status.PENDING,
+                "The database was restored from a backup: nothing is sent until an operator releases the engine.",
+            ),
+            (silent, f"{payout.provider} asked for silence until {_clock(provider.held_until or self.now)}."),
+            (
+                awaited,
+                f"The last attempt's own answer may come until {_clock(payout.answer_by or self.now)}: "
+                "nobody asks or sends again before.",
+            ),
+            (
+                payout.repeat_barred,
+                "Its reference must not be sent again: what was learned of it forbids that.",
+            ),
+            (
+                payout.status is Status.REVIEW and self.now >= payout.expires_at,
+                f"It expired at {_clock(payout.expires_at)}, so nothing of it is sent any more.",
+            ),
+        )
+        return tuple(text for holds, text in known if holds)
+
+    def against_reopening(self, unresolved_count: int, discrepancies: Sequence[str]) -> tuple[str, ...]:
+        """What the database would refuse a new reference for, and what an operator should know in any case."""
+        kinds = ", ".join(sorted(set(discrepancies)))
+        texts = []
+        if unresolved_count and self.payout.status.is_final:
+            texts.append("An attempt of it is unresolved, so it cannot be reopened.")
+        if kinds:
+            texts.append(f"A discrepancy is open over it ({kinds}): it must be resolved and closed first.")
+        return tuple(texts)
+
+    def submit_at(self) -> datetime | None:
+        payout, provider = self.payout, self.provider
+        if self.now >= payout.expires_at:
+            return self.now
+        if provider.capabilities is None or provider.paused_reason is not None or provider.held:
+            return None
+        later = payout.attempt_count > 0 and payout.next_retry_at is not None
+        return max(payout.next_retry_at or self.now, self.now) if later else self.now
+
+    def question_at(self) -> datetime | None:
+        payout, provider = self.payout, self.provider
+        if payout.status_reason == "ACCOUNT_CHANGED" or provider.capabilities is None:
+            return None
+        if self._answer_is_due_later:
+            return payout.answer_by
+        if not self._can_be_asked:
+            waits = payout.status is Status.SENT and self.now < payout.expires_at
+            return payout.expires_at if waits else None
+        return max(payout.next_retry_at or self.now, self.now)
 
     def next_submit(self) -> str:
         payout, provider = self.payout, self.provider

@@ -11,12 +11,14 @@ from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.middleware import observed, problems
 from nepxy.http.parts import PARTS, make_parts
-from nepxy.http.routes import auth, console, health, metrics, payouts, webhooks
+from nepxy.http.routes import auth, console, control, health, metrics, operator_payouts, payouts, webhooks
 
 ROUTES: Final = (
     *auth.ROUTES,
     *payouts.ROUTES,
     *webhooks.ROUTES,
+    *operator_payouts.ROUTES,
+    *control.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *console.ROUTES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -25,6 +25,10 @@ from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find
 PAYOUTS_WRITE: Final = "payouts:write"
 PAYOUTS_READ: Final = "payouts:read"
 ADMIN: Final = "admin"
+"""Both of the two below."""
+ADMIN_READ: Final = "admin:read"
+ADMIN_WRITE: Final = "admin:write"
+OPERATOR_SCOPES: Final = (ADMIN, ADMIN_READ, ADMIN_WRITE)
 
 KNOWN_FOR_S: Final = 2.0
 """How long a look-up is believed: a client that is disabled here is refused after this at the latest."""
@@ -92,19 +96,21 @@ class Gatekeeper:
         unique = found.client.external_ref_unique if found.client is not None else True
         return Caller(client_id=claims.subject, external_ref_unique=unique)
 
-    async def operator(self, request: web.Request) -> OperatorRecord:
-        """The operator who asks: the token is not enough, he must be registered here with the scope `admin`.
+    async def operator(self, request: web.Request, scope: str = ADMIN) -> OperatorRecord:
+        """The operator who asks, if both the token and what is registered here allow this scope of operators.
+
+        The one place where operators come in, whichever way they prove who they are.
 
         Raises:
             Unauthenticated, ScopeMissing, ClientDisabled: he may not.
             Unavailable: nobody can say now.
         """
         claims = await self._operator_claims(request)
-        if ADMIN not in claims.scopes:
-            raise ScopeMissing(ADMIN)
+        if not allows(claims.scopes, scope):
+            raise ScopeMissing(scope)
         operator = (await self._registered(claims.subject)).operator
-        if operator is None or ADMIN not in operator.scopes:
-            raise ScopeMissing(ADMIN)
+        if operator is None or not allows(operator.scopes, scope):
+            raise ScopeMissing(scope)
         if operator.disabled:
             raise ClientDisabled
         return operator
@@ -153,6 +159,11 @@ class Gatekeeper:
         self._known = {name: entry for name, entry in self._known.items() if entry[0] > now_s}
         while len(self._known) >= KNOWN_MAX:
             self._known.pop(next(iter(self._known)))
+
+
+def allows(granted: Collection[str], scope: str) -> bool:
+    """Whether these scopes hold this one of operators."""
+    return scope in granted or ADMIN in granted
 
 
 def find_registered(database: peewee.Database, subject: str) -> Registered:

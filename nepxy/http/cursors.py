@@ -16,6 +16,7 @@ from nepxy.http.ids import as_transaction_id
 from nepxy.storage.payouts import PayoutFilter
 
 _SALT: Final = "nepxy/payouts-cursor/1"
+_OPERATORS_SALT: Final = "nepxy/operators-cursor/1"
 CURSOR_CHARACTERS_MAX: Final = 512
 
 
@@ -48,10 +49,30 @@ class Cursors:
             raise CursorInvalid
         return before
 
-    def _serializer(self) -> URLSafeSerializer:
+    def seal(self, position: Sequence[str], *, bound_to: str) -> str:
+        """The cursor of an operators' list that goes on after this position; `bound_to`: which list it is."""
+        return self._serializer(_OPERATORS_SALT).dumps([*position, bound_to])
+
+    def open(self, text: str, *, bound_to: str, length: int) -> tuple[str, ...]:
+        """The position, of so many parts.
+
+        Raises:
+            CursorInvalid: we did not make it, or for another list.
+        """
+        if len(text) > CURSOR_CHARACTERS_MAX:
+            raise CursorInvalid
+        try:
+            content: Any = self._serializer(_OPERATORS_SALT).loads(text)
+        except BadData:
+            raise CursorInvalid from None
+        if not isinstance(content, list) or len(content) != length + 1 or content[-1] != bound_to:
+            raise CursorInvalid
+        return tuple(str(part) for part in content[:-1])
+
+    def _serializer(self, salt: str = _SALT) -> URLSafeSerializer:
         # The library signs with the last of several.
         keys = [secret.get_secret_value() for secret in reversed(self.secrets()) if secret.get_secret_value()]
-        return URLSafeSerializer(keys, salt=_SALT, signer_kwargs={"digest_method": hashlib.sha256})
+        return URLSafeSerializer(keys, salt=salt, signer_kwargs={"digest_method": hashlib.sha256})
 
 
 def _binding(client_id: str, narrowed: PayoutFilter) -> str:

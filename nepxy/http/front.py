@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from nepxy.config.secret import Secret
 from nepxy.config.settings import Settings
 from nepxy.engine.capabilities import Capabilities
+from nepxy.engine.decide import Policy
 from nepxy.engine.outcomes import StatusReport
 from nepxy.engine.runtime import LoopActorRef
 from nepxy.storage.database import Reader
@@ -68,6 +69,8 @@ class FrontEnd:
     reader: Reader
     adapters: Mapping[str, WebhookReader]
     """By provider, for those with credentials; enabled or not."""
+    policies: Mapping[str, Policy]
+    """By provider, for all that this node knows: what its payouts are decided by."""
     signed_with: SignatureCheck
     installation_id: str
     registry: CollectorRegistry

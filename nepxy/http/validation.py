@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
+from aiohttp import web
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -42,8 +43,23 @@ _HINTS: Mapping[str, str] = {
     "nationality": "send an ISO 3166 code of two letters, such as TG",
     "currency": "send an ISO 4217 code of three letters, such as XOF",
     "external_ref": "1 to 128 characters, no blanks at its ends, no control characters",
+    "reason": "say why, in 3 to 500 characters: somebody will read it after an incident",
     "phone_e164": "send the number with + and country code, such as +22890123456",
 }
+
+
+def query_fields(request: web.Request) -> Mapping[str, str]:
+    """The query of a request, where each name may come once.
+
+    Raises:
+        ValidationFailed: one came more than once.
+    """
+    query = request.query
+    if repeated := [name for name in query if len(query.getall(name)) > 1]:
+        raise ValidationFailed(
+            FieldProblem(name[:40], "came more than once", "send it once") for name in dict.fromkeys(repeated)
+        )
+    return dict(query)
 
 
 def read_query(model: type[M], fields: Mapping[str, Any]) -> M:
@@ -117,6 +133,8 @@ def _problem(error: ErrorDetails, document: Mapping[str, Any], model: type[BaseM
         return FieldProblem(context["name"] or name, context["problem"], context["hint"])
     field = path[-1] if path else ""
     problem = _WORDS.get(error["type"], error["msg"][:1].lower() + error["msg"][1:])
+    if error["type"] == "string_too_short" and context.get("min_length", 1) > 1:
+        problem = "is too short"
     return FieldProblem(name, problem, _hint(error["type"], field, path, document, model))
 
 

@@ -230,6 +230,7 @@ def _move_row(n: int, write: MovePayout) -> dict[str, object]:
         "presumed": write.presumes_attempt,
         "restored_at": call.restored_at if call else None,
         "reopens": write.reopens,
+        "command_id": write.audit.command_id if write.audit is not None else None,
         "step": write.step.name if write.step is not None else None,
         "owner": call.lease.owner if call else None,
         "epoch": call.lease.epoch if call else None,
@@ -450,8 +451,8 @@ create_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COL
 move_in AS MATERIALIZED (SELECT * FROM json_to_recordset(%s) AS t(n int, {_COLUMNS},
     seen_version int, from_status text, who text, why text, reference uuid, attempt int, evidence text, write_id uuid,
     request_id text, gains_ref boolean, closes_ref uuid, closed_provider_ref text, is_intent boolean, reopens boolean,
-    step text, owner text, epoch bigint, send_window_s double precision, answer_window_s double precision,
-    doubt_changes boolean, presumed boolean, restored_at timestamptz)),
+    command_id text, step text, owner text, epoch bigint, send_window_s double precision,
+    answer_window_s double precision, doubt_changes boolean, presumed boolean, restored_at timestamptz)),
 postpone_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, transaction_id uuid, version int,
     next_retry_at timestamptz)),
 meet_in AS (SELECT * FROM json_to_recordset(%s) AS t(n int, webhook_id uuid, provider text, provider_ref text,
@@ -519,6 +520,9 @@ moved AS (
                       WHERE a.transaction_id = p.transaction_id AND a.in_doubt_since IS NOT NULL)
           AND NOT EXISTS (SELECT FROM app.discrepancies d
                           WHERE d.transaction_id = p.transaction_id AND d.closed_at IS NULL)))
+      -- A command that was sent twice is done once; where both come in one moment, the unique index refuses one.
+      AND (i.command_id IS NULL OR NOT EXISTS (
+          SELECT FROM app.audit_log g WHERE g.command_id = i.command_id))
     RETURNING i.n, p.answer_by),
 attempted AS (
     INSERT INTO app.payout_attempts AS a (submission_ref, transaction_id, generation, provider, account, send_by,
@@ -633,19 +637,23 @@ SELECT i.n, json_build_object(
         'parked', CASE WHEN i.gains_ref AND m.n IS NOT NULL THEN (
             SELECT json_agg(w.webhook_id ORDER BY w.webhook_id) FROM app.webhook_events w
             WHERE w.state = 'PARKED' AND w.provider = p.provider AND w.provider_ref = i.provider_ref) END,
-        'denied', CASE WHEN m.n IS NULL AND (i.is_intent OR i.step IS NOT NULL OR i.reopens)
-                AND p.version = i.seen_version THEN CASE
+        'denied', CASE WHEN m.n IS NULL AND (i.is_intent OR i.step IS NOT NULL OR i.reopens
+                OR i.command_id IS NOT NULL) AND p.version = i.seen_version THEN CASE
+            WHEN EXISTS (SELECT FROM app.audit_log g WHERE g.command_id = i.command_id) THEN 'COMMAND_REPEATED'
             WHEN i.reopens AND EXISTS (SELECT FROM app.discrepancies d
                 WHERE d.transaction_id = p.transaction_id AND d.closed_at IS NULL) THEN 'DISCREPANCY_OPEN'
-            WHEN i.reopens THEN 'ATTEMPT_UNRESOLVED'
+            WHEN i.reopens AND EXISTS (SELECT FROM app.payout_attempts a
+                WHERE a.transaction_id = p.transaction_id AND a.in_doubt_since IS NOT NULL)
+                THEN 'ATTEMPT_UNRESOLVED'
             WHEN i.is_intent AND p.expires_at <= clock_timestamp() THEN 'EXPIRED'
             WHEN i.is_intent AND p.answer_by > clock_timestamp() THEN 'TOO_EARLY'
             WHEN i.step IS NOT NULL AND coalesce(p.answer_by <= clock_timestamp(), true) THEN 'TOO_LATE'
             WHEN i.is_intent AND EXISTS (
                 SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
-            WHEN NOT EXISTS (SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
+            WHEN (i.is_intent OR i.step IS NOT NULL) AND NOT EXISTS (
+                SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
                 AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()) THEN 'LEASE_LOST'
-            WHEN i.restored_at IS DISTINCT FROM {RESTORED_AT} THEN 'RESTORED'
+            WHEN (i.is_intent OR i.step IS NOT NULL) AND i.restored_at IS DISTINCT FROM {RESTORED_AT} THEN 'RESTORED'
             -- Neither: a writer that this statement's snapshot does not show came first. Stale.
             END END)
 FROM move_in i

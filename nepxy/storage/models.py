@@ -247,6 +247,10 @@ class AuditEntry(AppModel):
     before = BinaryJSONField()
     after = BinaryJSONField()
     request_id = CharField(null=True)
+    command_id = CharField(null=True)
+    arguments = BinaryJSONField()
+    approved_by = CharField(null=True)
+    outcome = CharField()
 
     class Meta:
         """Peewee reads this."""

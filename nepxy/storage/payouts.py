@@ -119,7 +119,7 @@ def client_payouts(
         query = query.where(Row.external_ref == narrowed.external_ref)
     if narrowed.created_from is not None:
         query = query.where(Row.created_at >= narrowed.created_from)
-        query = query.where(Row.transaction_id >= _first_id_of(narrowed.created_from, early_s=5))
+        query = query.where(Row.transaction_id >= first_id_of(narrowed.created_from, early_s=5))
     if narrowed.created_to is not None:
         query = query.where(Row.created_at < narrowed.created_to)
     return list(_payouts(query.order_by(Row.transaction_id.desc()).limit(limit), database))
@@ -169,7 +169,7 @@ def due_payouts(
     while len(found) < limit:
         wanted = limit - len(found)
         rows = _due_rows(database, until=until, shards=shards, after=after, limit=wanted)
-        found += [payout for row in rows if (payout := _sound_payout_of(row)) is not None]
+        found += [payout for row in rows if (payout := sound_payout_of(row)) is not None]
         if len(rows) < wanted:
             break
         after = (rows[-1][_NEXT_RETRY_AT], TransactionId(str(rows[-1][_TRANSACTION_ID])))
@@ -197,7 +197,7 @@ def _due_rows(
     return list(query.tuples().execute(database))
 
 
-def _sound_payout_of(row: tuple[Any, ...]) -> Payout | None:
+def sound_payout_of(row: tuple[Any, ...]) -> Payout | None:
     """One poisoned row must not keep the others from recovery."""
     try:
         return payout_of(row)
@@ -208,7 +208,7 @@ def _sound_payout_of(row: tuple[Any, ...]) -> Payout | None:
         return None
 
 
-def _first_id_of(moment: datetime, *, early_s: float) -> str:
+def first_id_of(moment: datetime, *, early_s: float) -> str:
     """The smallest UUIDv7 of a moment, a little early: id and `created_at` are taken one after the other."""
     stamp_ms = max(0, int((moment.timestamp() - early_s) * 1000))
     text = f"{stamp_ms:012x}" + "0" * 20

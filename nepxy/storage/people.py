@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import peewee
 from argon2 import PasswordHasher
@@ -91,15 +92,24 @@ def save_client(
 
 
 def save_operator(
-    database: peewee.Database, *, operator_id: str, name: str, secret: str, scopes: Sequence[str] = ("admin",)
+    database: peewee.Database,
+    *,
+    operator_id: str,
+    name: str,
+    secret: str,
+    scopes: Sequence[str] | None = None,
 ) -> None:
-    """Register an operator, or give a registered one a new secret."""
+    """Register an operator, or give a registered one a new secret.
+
+    `scopes`: None is `admin` for a new one, and what was granted before for a known one.
+    """
     hashed = HASHER.hash(secret)
+    update: dict[Any, Any] = {Operator.secret_hash: hashed}
+    if scopes is not None:
+        update[Operator.scopes] = " ".join(scopes)
     Operator.insert(
-        operator_id=operator_id, name=name, secret_hash=hashed, scopes=" ".join(scopes)
-    ).on_conflict(conflict_target=[Operator.operator_id], update={Operator.secret_hash: hashed}).execute(
-        database
-    )
+        operator_id=operator_id, name=name, secret_hash=hashed, scopes=" ".join(scopes or ("admin",))
+    ).on_conflict(conflict_target=[Operator.operator_id], update=update).execute(database)
 
 
 def _matches(known: str, secret: str) -> bool:

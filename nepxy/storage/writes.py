@@ -224,7 +224,7 @@ class IntentDenied:
 
     reason: str
     """`PAUSED`, `LEASE_LOST`, `EXPIRED`, `TOO_EARLY` or `RESTORED`; of a step: `LEASE_LOST`, `TOO_LATE` or `RESTORED`;
-    of a reopening: `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`."""
+    of a reopening: `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`; of an operator's command: `COMMAND_REPEATED`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from nepxy.http.app import create_app
 from nepxy.http.front import FrontEnd
 from nepxy.storage.database import Reader
 from nepxy.storage.people import OperatorRecord, save_client, save_operator
+from tests.http.steering import Steered, start_engine, stop_steered
 from tests.http.support import Client, Desk, PaperReader, StandIn, a_client, a_front, a_runtime
 
 
@@ -123,3 +124,25 @@ async def _served(
         desk.database.close()
 
     return Served(client=client, engine=ref._living_actor(), desk=desk, front=front), stop
+
+
+StartSteered = Callable[..., Awaitable[Steered]]
+
+
+@pytest.fixture
+async def start_steered(database_url: str) -> AsyncIterator[StartSteered]:
+    """Starts front ends over a real engine; the argument is settings."""
+    started: list[Steered] = []
+
+    async def start(environ: dict[str, str] | None = None) -> Steered:
+        started.append(await start_engine(database_url, environ))
+        return started[-1]
+
+    yield start
+    for one in started:
+        await stop_steered(one)
+
+
+@pytest.fixture
+async def steered(start_steered: StartSteered) -> Steered:
+    return await start_steered()

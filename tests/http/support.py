@@ -229,11 +229,22 @@ def a_front(ref: LoopActorRef[Any], reader: Reader, environ: Mapping[str, str] |
     async def none_pending() -> tuple[str, ...]:
         return ()
 
+    adapters = build_adapters(settings.providers)
     return FrontEnd(
         settings=settings,
         supervisor=ref,
         reader=reader,
-        adapters=build_adapters(settings.providers),
+        adapters=adapters,
+        policies={
+            name: Policy(
+                capabilities=adapter.capabilities,
+                retry=RetryPolicy(),
+                account=adapter.account,
+                installation_id="00000000-0000-4000-8000-000000000000",
+                second_person=settings.engine.second_person,
+            )
+            for name, adapter in adapters.items()
+        },
         signed_with=signed_with,
         installation_id="00000000-0000-4000-8000-000000000000",
         registry=CollectorRegistry(),

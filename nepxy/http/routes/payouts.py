@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
 from nepxy.actors.messages import AcceptPayout, CancelPayout, PayoutAnswer
-from nepxy.engine.explain import ProviderNow, explain
+from nepxy.engine.explain import explain
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.routing import Choice, Wanted, choose_provider, ticket_of, with_pauses
 from nepxy.errors import (
@@ -29,7 +29,8 @@ from nepxy.http.metrics import PAYOUTS_ROUTE
 from nepxy.http.new_payout import check_same_request, creation, find_key, new_payout
 from nepxy.http.parts import Parts, note, parts_of, request_id_of
 from nepxy.http.schemas import Circumstances, EventPage, ListQuery, PayoutPage, PayoutRequest
-from nepxy.http.validation import read_payout_request, read_query, required_problems
+from nepxy.http.standing import provider_now
+from nepxy.http.validation import query_fields, read_payout_request, read_query, required_problems
 from nepxy.http.views import event_view, location_of, payout_view
 from nepxy.storage.payouts import PayoutFilter, client_payout, client_payouts, payout_events
 from nepxy.storage.writes import Created, CreatePayout, ExternalRefKnown, KeyKnown, LookAgain, WriteFailed
@@ -93,7 +94,7 @@ async def browse(request: web.Request) -> web.Response:
     """A page of the client's payouts, newest first."""
     parts = parts_of(request)
     caller = await parts.gatekeeper.client(request, PAYOUTS_READ)
-    query = read_query(ListQuery, _query_fields(request))
+    query = read_query(ListQuery, query_fields(request))
     if query.created_from and query.created_to and query.created_from >= query.created_to:
         raise ValidationFailed([FieldProblem("created_to", "is not after created_from")])
     narrowed = PayoutFilter(
@@ -224,31 +225,8 @@ async def _own_payout(parts: Parts, caller: Caller, request: web.Request) -> Pay
 
 
 async def _shown(parts: Parts, payout: Payout) -> web.Response:
-    explanation = explain(payout, now=parts.now(), provider=await _provider_now(parts, payout.provider))
+    explanation = explain(payout, now=parts.now(), provider=await provider_now(parts, payout.provider))
     return _json(payout_view(payout, explanation=explanation).model_dump_json())
-
-
-async def _provider_now(parts: Parts, name: str) -> ProviderNow:
-    """What the engine knows of a provider; if it does not answer, its pause is simply not mentioned."""
-    adapter = parts.front.adapters.get(name)
-    view = await parts.engine_view.answer()
-    described = next((one for one in view.providers if one.name == name), None) if view else None
-    paused = described.paused_reason if described is not None and described.paused else None
-    return ProviderNow(
-        capabilities=adapter.capabilities if adapter else None,
-        paused_reason=paused,
-        resumes_with_balance=described is not None and described.resumes_by_itself,
-        held=view is not None and view.restored is not None and view.restored.held,
-    )
-
-
-def _query_fields(request: web.Request) -> Mapping[str, Any]:
-    query = request.query
-    if repeated := [name for name in query if len(query.getall(name)) > 1]:
-        raise ValidationFailed(
-            FieldProblem(name[:40], "came more than once", "send it once") for name in dict.fromkeys(repeated)
-        )
-    return dict(query)
 
 
 def _json(body: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
