@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +18,8 @@ from nepxy.cli.sandbox import sandbox_command
 from nepxy.cli.serve import serve as serve_process
 from nepxy.http.auth import OPERATOR_SCOPES
 from nepxy.http.tokens import issue_token
-from nepxy.storage.migrate import MigrationError, migrate_down, migrate_up, migration_status
+from nepxy.storage.migrate import MIGRATIONS_DIR, MigrationError, migrate_down, migrate_up, migration_status
+from nepxy.storage.migration_check import check_files
 from nepxy.storage.people import save_client, save_operator
 
 app = typer.Typer(
@@ -67,7 +69,9 @@ def migrate_up_command() -> None:
     settings = read_settings()
     with database_of(settings) as url:
         try:
-            applied = migrate_up(url)
+            applied = migrate_up(
+                url, busy=lambda error: typer.echo(f"{error.message}; it is tried again", err=True)
+            )
         except MigrationError as error:
             stop_with(str(error), error.hint)
     typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is current")
@@ -95,6 +99,24 @@ def migrate_status_command() -> None:
         for name in getattr(status, label):
             typer.echo(f"{label:8} {name}")
     raise typer.Exit(0 if status.is_current else 1)
+
+
+@migrate.command("check")
+def migrate_check_command(
+    folder: Annotated[
+        Path, typer.Option(help="The migrations' folder; this release's otherwise.")
+    ] = MIGRATIONS_DIR,
+) -> None:
+    """Refuse migrations that the release before would not survive, with exit status 1; needs no database."""
+    try:
+        findings = check_files(folder)
+    except MigrationError as error:
+        stop_with(error.message, error.hint)
+    for finding in findings:
+        typer.echo(str(finding), err=True)
+    if findings:
+        raise typer.Exit(1)
+    typer.echo("the migrations only add: the release before can serve on their schema")
 
 
 @token.command("client")

@@ -24,6 +24,7 @@ import contextlib
 import hashlib
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,11 @@ ADVISORY_LOCK_KEY: Final = int.from_bytes(b"nepxymig", "big")
 # How long to wait for another run of migrations to end, and for a lock on a table: the first may take its time, the
 # second must give up before the queries that queue up behind it become an outage.
 WAIT_FOR_RUN_S_MAX: Final = 120.0
-WAIT_FOR_TABLE_S_MAX: Final = 5.0
+WAIT_FOR_TABLE_S_MAX: Final = 1.0
+# A run that gave up is undone, leaves the table to others for a while, and is tried again.
+TABLE_FREE_FOR_S: Final = 3.0
+TRY_FOR_S_MAX: Final = 180.0
+LOCK_NOT_AVAILABLE: Final = "55P03"
 STATUS_S_MAX: Final = 5
 
 # pw-migrate binds its models to a database by a class attribute, so two threads would write to each other's database.
@@ -60,6 +65,10 @@ class MigrationError(Exception):
         super().__init__(f"{message}\n{hint}")
         self.message = message
         self.hint = hint
+
+
+class TableBusy(MigrationError):
+    """A table was in use for too long: nothing was changed, and the same may succeed later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +107,23 @@ def migrate_up(
     migrations_dir: Path = MIGRATIONS_DIR,
     wait_for_run_s: float = WAIT_FOR_RUN_S_MAX,
     wait_for_table_s: float = WAIT_FOR_TABLE_S_MAX,
+    table_free_for_s: float = TABLE_FREE_FOR_S,
+    try_for_s: float = TRY_FOR_S_MAX,
+    busy: Callable[[TableBusy], None] = lambda _: None,
 ) -> list[str]:
     """Apply every pending migration, all of them or none; a second caller waits, then finds nothing to do.
 
+    Whoever wants a table that is waited for here waits, too: so the wait is short, and the run is tried again.
     Never call this in a process that serves: see the module's docstring.
+
+    Args:
+        url: the database's.
+        migrations_dir: the files.
+        wait_for_run_s: for another run to end.
+        wait_for_table_s: for a lock on a table; others queue up behind it for as long.
+        table_free_for_s: how long nothing is asked of the tables between two tries.
+        try_for_s: after so long no new try is made; 0: one try.
+        busy: told of each try that gave up.
 
     Returns:
         The names that this call applied, in order.
@@ -109,6 +131,22 @@ def migrate_up(
     Raises:
         MigrationError: nothing was applied.
     """
+    deadline = time.monotonic() + try_for_s
+    while True:
+        try:
+            return _migrate_up_once(
+                url, migrations_dir, wait_for_run_s=wait_for_run_s, wait_for_table_s=wait_for_table_s
+            )
+        except TableBusy as error:
+            if time.monotonic() + table_free_for_s > deadline:
+                raise
+            busy(error)
+        time.sleep(table_free_for_s)
+
+
+def _migrate_up_once(
+    url: str, migrations_dir: Path, *, wait_for_run_s: float, wait_for_table_s: float
+) -> list[str]:
     files = _read_files(migrations_dir)
     _check_functions(migrations_dir, files)
     with _transaction(url, wait_for_run_s=wait_for_run_s, wait_for_table_s=wait_for_table_s) as database:
@@ -312,6 +350,15 @@ def _load_runner(database: peewee.PostgresqlDatabase, migrations_dir: Path) -> M
     return runner
 
 
+def _sqlstates(error: BaseException | None) -> set[str]:
+    """Of an error and of all that led to it: the tool wraps the driver's."""
+    found = set()
+    while error is not None:
+        found.add(str(getattr(error, "pgcode", None)))
+        error = error.__cause__ or error.__context__
+    return found
+
+
 def _run(name: str, step: Callable[[], list[str]]) -> None:
     """Let pw-migrate take one step, and make sure that it was the step that we meant."""
     from pw_migrate.exceptions import MigrationLocked
@@ -328,10 +375,13 @@ def _run(name: str, step: Callable[[], list[str]]) -> None:
             f"{name} failed: {error}.", "Nothing of this run was kept. Write each % in its SQL as %%."
         ) from error
     except Exception as error:
-        raise MigrationError(
-            f"{name} failed: {error}".strip(),
-            "Nothing of this run was kept. If a table was locked, run it again when there is less traffic.",
-        ) from error
+        if LOCK_NOT_AVAILABLE in _sqlstates(error):
+            raise TableBusy(
+                f"{name} failed: {error}".strip(),
+                "Nothing of this run was kept. Look for long transactions in pg_stat_activity, or run it again when "
+                "there is less traffic.",
+            ) from error
+        raise MigrationError(f"{name} failed: {error}".strip(), "Nothing of this run was kept.") from error
     if done != [f"{name}.py"]:
         raise MigrationError(
             f"pw-migrate ran {done} instead of {name}.",

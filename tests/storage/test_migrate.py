@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from nepxy.storage.migrate import (
     MIGRATIONS_DIR,
     MigrationError,
     MigrationStatus,
+    TableBusy,
     migrate_down,
     migrate_up,
     migration_status,
@@ -145,14 +147,37 @@ def test_our_checksum_is_the_one_that_pw_migrate_stores(empty_database_url: str,
     assert stored == [(calculate_checksum(str(folder / f"{name}.py")),) for name in (FIRST, SECOND)]
 
 
-def test_two_processes_at_once_apply_each_migration_once(empty_database_url: str, folder: Path) -> None:
+def test_five_processes_at_once_apply_each_migration_once(empty_database_url: str, folder: Path) -> None:
     write(folder, FIRST, "CREATE TABLE public.one (n int); SELECT pg_sleep(0.5)")
-    processes = [migrate_process(empty_database_url, folder) for _ in range(3)]
+    processes = [migrate_process(empty_database_url, folder) for _ in range(5)]
 
     said = sorted(process.communicate()[0].split() for process in processes)
 
-    assert said == [[], [], [FIRST, SECOND]]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert said == [[], [], [], [], [FIRST, SECOND]]
+    assert [process.returncode for process in processes] == [0] * 5
+
+
+def test_five_instances_that_start_at_once_migrate_the_real_schema_once(empty_database_url: str) -> None:
+    environ = {**os.environ, "ENV": "dev", "DATABASE_URL": empty_database_url}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "nepxy", "migrate", "up"],
+            env=environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(5)
+    ]
+
+    said = sorted(process.communicate()[0].strip() for process in processes)
+
+    names = [path.stem for path in sorted(MIGRATIONS_DIR.glob("[0-9]*.py"))]
+    assert (
+        said
+        == ["\n".join(f"applied {name}" for name in names)] + ["nothing to do: the schema is current"] * 4
+    )
+    assert migration_status(empty_database_url).is_current
 
 
 def test_threads_of_one_process_do_not_write_to_each_others_database(
@@ -304,10 +329,53 @@ def test_a_locked_table_makes_it_give_up_rather_than_queue(empty_database_url: s
     with closing(psycopg2.connect(url)) as reader, reader.cursor() as cursor:
         cursor.execute("SELECT * FROM public.one")
 
-        with pytest.raises(MigrationError, match="lock timeout"):
-            migrate_up(url, migrations_dir=folder, wait_for_table_s=0.2)
+        with pytest.raises(TableBusy, match="lock timeout"):
+            migrate_up(url, migrations_dir=folder, wait_for_table_s=0.2, try_for_s=0)
 
     assert migrate_up(url, migrations_dir=folder) == ["20260103000000_expand_third"]
+
+
+def test_beside_a_long_transaction_it_tries_again_and_readers_hardly_notice(
+    empty_database_url: str, folder: Path
+) -> None:
+    """A waiting ALTER TABLE makes every reader queue up behind it: so each wait is short, and the table is left alone
+    in between."""
+    url, third = empty_database_url, "20260103000000_expand_third"
+    migrate_up(url, migrations_dir=folder)
+    write(folder, third, "ALTER TABLE public.one ADD COLUMN m int")
+    tries: list[TableBusy] = []
+    applied: list[str] = []
+    longest_s, reads_count = 0.0, 0
+    with (
+        closing(psycopg2.connect(url)) as long_one,
+        long_one.cursor() as cursor,
+        closing(psycopg2.connect(url)) as reader,
+        reader.cursor() as reading,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        reader.autocommit = True
+        cursor.execute("SELECT * FROM public.one")
+
+        def run() -> None:
+            applied.extend(
+                migrate_up(
+                    url, migrations_dir=folder, wait_for_table_s=0.3, table_free_for_s=0.5, busy=tries.append
+                )
+            )
+
+        migrating = pool.submit(run)
+        while len(tries) < 3:
+            began = time.monotonic()
+            reading.execute("SELECT count(*) FROM public.one")
+            longest_s, reads_count = max(longest_s, time.monotonic() - began), reads_count + 1
+            assert not migrating.done(), "it may not get past the long transaction"
+        long_one.commit()
+        migrating.result(timeout=30)
+
+    assert applied == [third]
+    assert reads_count > 20
+    # One wait of 0.3 s, and what a loaded machine adds; without the limit it would be the long transaction's length.
+    assert longest_s < 1.5
 
 
 def test_it_says_who_it_waited_for(empty_database_url: str, folder: Path) -> None:
