@@ -1,0 +1,1 @@
+"""The pure core: states, rules, outcomes, retry arithmetic; and the actor runtime. No I/O happens in this room."""

@@ -1,0 +1,51 @@
+"""What a provider promises: the contract from which the engine derives which actions are legal.
+
+An adapter declares it; the engine decides by capability, never by a provider's name. Whatever is not
+proven is declared unknown, and unknown always means the careful action.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class RepeatedReference(StrEnum):
+    """What a submit with an already used reference gets. Only the first two unlock an automatic resend."""
+
+    REJECTS = "rejects"
+    REPLAYS = "replays"
+    PAYS_AGAIN = "pays_again"
+    UNKNOWN = "unknown"
+
+
+class WebhookTrust(StrEnum):
+    """How far a webhook of this provider may be believed."""
+
+    SIGNED = "signed"
+    """Its signature is checked: it may settle a payout."""
+    HINT = "hint"
+    """Anybody could have sent it: it only makes the engine ask."""
+    NONE = "none"
+    """The provider sends none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """One provider's contract. Durations in seconds."""
+
+    repeated_reference: RepeatedReference = RepeatedReference.UNKNOWN
+    lookup_by_reference: bool = False
+    """Can it be asked what became of *our* reference?"""
+    absent_counts_after_s: float = 900.0
+    """How long after `answer_by` a look-up's "absent" is no longer mere lag. It is never proof by itself."""
+    status_by_provider_ref: bool = True
+    """Can it be asked for the state of *its* reference?"""
+    webhooks: WebhookTrust = WebhookTrust.NONE
+    reverses_after_success: bool = False
+    """May it take a confirmed payout back later?"""
+
+    @property
+    def resend_allowed(self) -> bool:
+        """Whether an unresolved attempt may be sent again under the same reference (money rule 4)."""
+        return self.repeated_reference in (RepeatedReference.REJECTS, RepeatedReference.REPLAYS)

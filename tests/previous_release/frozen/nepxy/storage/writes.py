@@ -1,0 +1,223 @@
+"""What the journal can write, and what it answers: plain values, made by actors, committed in batches.
+
+One object is one sender's wish. The journal turns a batch of them into one statement in one round trip
+(`journal.write_batch`) and gives each its own answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from nepxy.engine.decide import Discrepancy, Evidence
+from nepxy.engine.payout import Payout, SubmissionRef, TransactionId
+from nepxy.errors import NepXyError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookRow:
+    """A webhook as received, for `app.webhook_events`: secrets and numbers in `headers` are masked."""
+
+    webhook_id: str
+    """UUIDv7, ours."""
+    provider: str
+    signature_valid: bool
+    signed_with: str | None
+    """`current` or `previous`: which of the two secrets matched."""
+    provider_ref: str | None
+    our_ref: str | None
+    """What it names besides the provider's reference; ours, if it is one of our references."""
+    external_ref: str | None
+    status_word: str | None
+    headers: str
+    """JSON."""
+    body: str
+    """As received; cut short where it was not signed."""
+    body_sha256: str
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who owns a shard, and since which change of owners."""
+
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreatePayout:
+    """A client's payout with its idempotency record, in one transaction (money rule 1)."""
+
+    payout: Payout
+    write_id: str
+    request_id: str | None
+    request_hash: str
+    request_body: str
+    """The parsed, normalised request as JSON, so that a conflict can name the fields that differ."""
+    response_status: int
+    response_body: str
+    """What the client is answered; a replay gives the same bytes."""
+    external_ref_unique: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovePayout:
+    """A transition, guarded by the version that it was decided on (money rules 7 and 8)."""
+
+    before: Payout
+    after: Payout
+    evidence: Evidence
+    write_id: str
+    request_id: str | None
+    who: str
+    """Who or what moved it: `engine`, `client:ID`, `operator:ID`, `provider:NAME`."""
+    discrepancy: Discrepancy | None = None
+    webhook: WebhookRow | None = None
+    """The webhook that caused it: stored, or marked as applied, in the same transaction."""
+    intent: Intent | None = None
+
+    @property
+    def gains_provider_ref(self) -> bool:
+        """Whether this write makes a provider reference known: a parked webhook may be waiting for it."""
+        return self.after.provider_ref is not None and self.before.provider_ref is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """That an attempt begins: what the database checks and sets by its own clock (money rule 2)."""
+
+    lease: Lease
+    send_window_s: float
+    answer_window_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoteOnPayout:
+    """No transition, yet something to keep: a webhook that changed nothing, or a discrepancy."""
+
+    payout: Payout
+    evidence: Evidence | None
+    discrepancy: Discrepancy | None = None
+    webhook: WebhookRow | None = None
+    webhook_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostponePayout:
+    """Only the due time moves: no event, no new version."""
+
+    transaction_id: TransactionId
+    version: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeetWebhook:
+    """Find the payout that a webhook speaks of, or park the webhook; under the lock that its payout takes, too."""
+
+    webhook: WebhookRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepWebhook:
+    """A webhook that nothing follows from: bad signature, unreadable, no reference."""
+
+    webhook: WebhookRow
+    reason: str
+
+
+Write = CreatePayout | MovePayout | NoteOnPayout | PostponePayout | MeetWebhook | KeepWebhook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """The payout and its key are committed."""
+
+    payout: Payout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyKnown:
+    """The idempotency key was used before: what was stored with it."""
+
+    transaction_id: TransactionId
+    request_hash: str
+    request_body: str
+    response_status: int
+    response_body: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookAgain:
+    """A concurrent writer committed the same key or reference, unseen by this statement: the next one sees it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalRefKnown:
+    """The client has a payout with this external reference."""
+
+    transaction_id: TransactionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """The transition is committed."""
+
+    payout: Payout
+    parked_webhooks: tuple[str, ...] = ()
+    """Ids of webhooks that had come before their payout's provider reference was known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stale:
+    """Someone wrote first: the row has another version. Reload and decide again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntentDenied:
+    """The row is as seen, yet the database does not let the attempt begin."""
+
+    reason: str
+    """`PAUSED`, `LEASE_LOST`, `EXPIRED` or `TOO_EARLY`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noted:
+    """Kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Met:
+    """The webhook speaks of this payout; it is not stored yet: the payout's own write does that."""
+
+    transaction_id: TransactionId
+    reference: SubmissionRef
+    """Which of the payout's references it speaks of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parked:
+    """Nothing matches the webhook yet: it is stored and waits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteFailed:
+    """This write alone cannot be done, and never will be: the database refuses its values."""
+
+    error: NepXyError
+
+
+Answer = (
+    Created
+    | KeyKnown
+    | LookAgain
+    | ExternalRefKnown
+    | Moved
+    | Stale
+    | IntentDenied
+    | Noted
+    | Met
+    | Parked
+    | WriteFailed
+)
