@@ -15,6 +15,7 @@ class Evidence:
     """Which attempt it speaks of; None: of the reference, whatever the attempt (a webhook)."""
     provider_ref: str | None = None
     call: str = ""
+    request: str = ""
     answer: str = ""
     rule: str = ""
 

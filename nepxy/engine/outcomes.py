@@ -83,6 +83,8 @@ class Outcome:
     terms: ReportedTerms = NO_TERMS
     call: str = ""
     """Which call it was, as `METHOD path`; no host secrets, no numbers."""
+    request: str = ""
+    """What was asked: masked, at most 300 bytes."""
     answer: str = ""
     """What was answered: masked, at most 300 bytes."""
     rule: str = ""
@@ -128,5 +130,6 @@ class StatusReport:
     """For NO_ANSWER: there was none, or a 5xx, as opposed to one that we have no use for; the breaker counts it."""
     terms: ReportedTerms = NO_TERMS
     call: str = ""
+    request: str = ""
     answer: str = ""
     rule: str = ""

@@ -11,7 +11,7 @@ from nepxy.engine.payout import Payout, TransactionId
 from nepxy.http.schemas import EventView, Links, PayoutAccepted, PayoutView
 from nepxy.storage.payouts import EventRecord
 
-_MASKED_EVIDENCE: Final = ("call", "answer", "rule")
+_MASKED_EVIDENCE: Final = ("call", "request", "answer", "rule")
 """Free text, which was masked when it was stored; ids beside it must stay whole."""
 
 

@@ -161,7 +161,7 @@ def identifier(value: object) -> str | None:
     return text if text and re.fullmatch(rf"[A-Za-z0-9._:-]{{1,{ID_CHARACTERS_MAX}}}", text) else None
 
 
-def report_of(transaction: Transaction, *, call: str, answer: str) -> StatusReport:
+def report_of(transaction: Transaction, *, call: str, answer: str, request: str = "") -> StatusReport:
     """What the state of a transaction says of its payout (4.4): the class decides, and the code says why."""
     finding = _finding(transaction)
     why = transaction.code[1:]
@@ -180,6 +180,7 @@ def report_of(transaction: Transaction, *, call: str, answer: str) -> StatusRepo
         shortfall=transaction.source if out_of_money else None,
         terms=transaction.terms,
         call=call,
+        request=request,
         answer=answer,
         rule=_rule(transaction, finding),
     )

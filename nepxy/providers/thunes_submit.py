@@ -59,7 +59,12 @@ class _Seen:
 
     @property
     def report(self) -> StatusReport:
-        return report_of(self.transaction, call=self.reply.call, answer=self.reply.evidence)
+        return report_of(
+            self.transaction,
+            call=self.reply.call,
+            request=self.reply.request,
+            answer=self.reply.evidence,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +266,10 @@ def is_absent(reply: Reply) -> bool:
 def _refusal(reply: Reply) -> Outcome:
     """What an answer that is no success means, by Thunes' own codes first."""
     if not isinstance(reply.result, Answered):
-        return failed_submit(reply.result, reply.call, *reply.secrets)
+        return replace(failed_submit(reply.result, reply.call, *reply.secrets), request=reply.request)
     known = meaning(reply.codes)
     if known is None:
-        return unmapped_submit(reply.result, reply.call, *reply.secrets)
+        return replace(unmapped_submit(reply.result, reply.call, *reply.secrets), request=reply.request)
     error_class, name = known
     rule = f"error {', '.join(reply.codes)}: class {error_class.value}"
     match error_class:
@@ -298,6 +303,7 @@ def _as_outcome(report: StatusReport) -> Outcome:
         retry_with_new_reference=report.retry_with_new_reference,
         terms=report.terms,
         call=report.call,
+        request=report.request,
         answer=report.answer,
         rule=report.rule,
     )
@@ -309,6 +315,7 @@ def _outcome(reply: Reply, kind: OutcomeClass, reason: str, rule: str) -> Outcom
         kind=kind,
         reason=reason,
         call=reply.call,
+        request=reply.request,
         answer=reply.evidence,
         rule=rule,
         retry_after_s=retry_after_s,
@@ -328,6 +335,7 @@ def _kept(found: _Seen, reason: str, rule: str) -> Outcome:
         reason=reason,
         provider_ref=found.reference,
         call=found.reply.call,
+        request=found.reply.request,
         answer=found.reply.evidence,
         rule=rule,
     )

@@ -32,6 +32,15 @@ _EVIDENCE: Final = (
     "destination",
     "id",
 )
+_REQUEST: Final = (
+    "external_id",
+    "payer_id",
+    "mode",
+    "transaction_type",
+    "destination",
+    "credit_party_identifier",
+    "purpose_of_remittance",
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,15 @@ class Reply:
         kept = {name: self.found[name] for name in _EVIDENCE if name in self.found}
         text = f"{self.result.status} {orjson.dumps(kept, default=str).decode()}"
         return mask_text(text, EVIDENCE_BYTES_MAX, secrets=self.secrets)
+
+    @property
+    def request(self) -> str:
+        """What may be kept of the request, which names people, too."""
+        asked = exact_json(self.result.sent) if self.result.sent else None
+        if not isinstance(asked, dict):
+            return ""
+        kept = {name: asked[name] for name in _REQUEST if name in asked}
+        return mask_text(orjson.dumps(kept, default=str).decode(), EVIDENCE_BYTES_MAX, secrets=self.secrets)
 
     @cached_property
     def document(self) -> Any:

@@ -58,6 +58,7 @@ class Heard:
             reference_was_used=reference_was_used,
             shortfall=shortfall,
             call=self.call,
+            request=self.result.asked(*self.secrets),
             answer=self.result.masked(*self.secrets),
             retry_after_s=self.result.retry_after_s,
         )
@@ -84,6 +85,7 @@ class Heard:
             blocks_provider=shortfall is not None,
             shortfall=shortfall,
             call=self.call,
+            request=self.result.asked(*self.secrets),
             answer=self.result.masked(*self.secrets),
         )
 

@@ -14,7 +14,7 @@ import ssl
 import string
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
@@ -45,7 +45,19 @@ _TOKEN_CHARACTERS: Final = string.ascii_letters + string.digits + "._~+/=-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class _Called:
+    """How a call ended, beside what it was."""
+
+    sent: bytes = field(default=b"", repr=False)
+    """The request's body, or what the adapter wants kept of it."""
+
+    def asked(self, *secrets: Secret) -> str:
+        """What may be kept of the request: masked and bounded. Headers are not: they hold the credentials."""
+        return _evidence("", self.sent, secrets) if self.sent else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered(_Called):
     """A whole answer, with any status."""
 
     status: int
@@ -73,14 +85,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotSent:
+class NotSent(_Called):
     """Nothing of the request left this machine."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
+class Lost(_Called):
     """Some of the request may have left this machine, and no whole answer came back."""
 
     reason: str
@@ -201,6 +213,12 @@ class ProviderHttp:
 
         Never raises for what the network or the provider does.
         """
+        result = await self._exchange(method, url, headers, body, guard)
+        return replace(result, sent=body) if body else result
+
+    async def _exchange(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, guard: SendGuard | None
+    ) -> WireResult:
         if self._closed:
             return NotSent(reason="SHUT_DOWN")
         call = _Call(guard)
@@ -361,6 +379,7 @@ def failed_submit(result: NotSent | Lost, call: str, *secrets: Secret) -> Outcom
             kind=OutcomeClass.NOT_SENT,
             reason=result.reason,
             call=call,
+            request=result.asked(*secrets),
             answer="nothing was sent",
             rule="nothing left this machine",
         )
@@ -368,6 +387,7 @@ def failed_submit(result: NotSent | Lost, call: str, *secrets: Secret) -> Outcom
         kind=OutcomeClass.UNKNOWN,
         reason=result.reason,
         call=call,
+        request=result.asked(*secrets),
         answer=result.masked(*secrets) or "no answer",
         rule="may have left, no whole answer",
     )
@@ -391,6 +411,7 @@ def unmapped_submit(result: Answered, call: str, *secrets: Secret) -> Outcome:
         kind=kind,
         reason=reason,
         call=call,
+        request=result.asked(*secrets),
         answer=result.masked(*secrets),
         rule=rule,
         retry_after_s=result.retry_after_s,
@@ -405,6 +426,7 @@ def failed_read(result: NotSent | Lost, call: str, *secrets: Secret) -> StatusRe
         reason=result.reason,
         provider_failed=True,
         call=call,
+        request=result.asked(*secrets),
         answer=answer,
         rule="a failed read proves nothing",
     )
@@ -418,6 +440,7 @@ def unmapped_read(result: Answered, call: str, *secrets: Secret) -> StatusReport
         provider_failed=result.status >= 500,
         retry_after_s=result.retry_after_s,
         call=call,
+        request=result.asked(*secrets),
         answer=result.masked(*secrets),
         rule="an unreadable answer proves nothing",
     )

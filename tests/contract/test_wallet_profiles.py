@@ -180,11 +180,15 @@ async def test_no_number_and_no_secret_is_kept(profile: str, suffix: str) -> Non
         report = await town.adapter.poll(taken(payout, outcome.provider_ref or "theirs"))
 
         for said in (outcome, report):
-            kept = " ".join((said.reason, said.call, said.answer, said.rule))
+            kept = " ".join((said.reason, said.call, said.request, said.answer, said.rule))
             for hidden in (payout.phone_e164[1:], SECRET):
                 assert hidden not in kept
             assert said.call.partition(" ")[0] in ("POST", "GET")
             assert len(said.answer.encode()) <= 300
+            assert len(said.request.encode()) <= 300
+        # What was asked is kept, too: which reference, for whom it was, and how much.
+        assert payout.submission_ref in outcome.request or profile == "moov-soap"
+        assert "1000" in outcome.request or profile == "moov-soap"
 
 
 # ---- which profile, and what it promises -------------------------------------------------------------------

@@ -28,6 +28,7 @@ def status_reported(case: Case, event: StatusReported) -> Decision:
         attempt=event.attempt,
         provider_ref=report.provider_ref,
         call=report.call,
+        request=report.request,
         answer=report.answer,
         rule=report.rule,
     )

@@ -61,6 +61,7 @@ def submit_answered(case: Case, event: SubmitAnswered) -> Decision:
         attempt=event.attempt,
         provider_ref=outcome.provider_ref,
         call=outcome.call,
+        request=outcome.request,
         answer=outcome.answer,
         rule=outcome.rule,
     )

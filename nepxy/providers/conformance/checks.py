@@ -20,9 +20,16 @@ REASON_BYTES_MAX: Final = 120
 
 def check_evidence(told: Outcome | StatusReport, stage: Stage, payout: Payout) -> None:
     """Masked, bounded, and with a reason."""
-    texts = {"call": told.call, "answer": told.answer, "rule": told.rule, "reason": told.reason}
+    texts = {
+        "call": told.call,
+        "request": told.request,
+        "answer": told.answer,
+        "rule": told.rule,
+        "reason": told.reason,
+    }
     limits = {
         "call": CALL_BYTES_MAX,
+        "request": EVIDENCE_BYTES_MAX,
         "answer": EVIDENCE_BYTES_MAX,
         "rule": EVIDENCE_BYTES_MAX,
         "reason": REASON_BYTES_MAX,
