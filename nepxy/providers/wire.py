@@ -48,7 +48,7 @@ _TOKEN_CHARACTERS: Final = string.ascii_letters + string.digits + "._~+/=-"
 class _Called:
     """How a call ended, beside what it was."""
 
-    sent: bytes = field(default=b"", repr=False)
+    sent: bytes = field(default=b"", repr=False, compare=False)
     """The request's body, or what the adapter wants kept of it."""
 
     def asked(self, *secrets: Secret) -> str:
