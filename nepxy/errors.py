@@ -246,6 +246,12 @@ _TABLE = (
         "Repeat after Retry-After, with the same Idempotency-Key.",
     ),
     ("DRAINING", 503, "Node is stopping", "Repeat after Retry-After, with the same Idempotency-Key."),
+    (
+        "INTAKE_PAUSED",
+        503,
+        "No new payouts for now",
+        "Repeat after Retry-After, with the same Idempotency-Key; what was taken goes on.",
+    ),
     ("NODE_STANDBY", 503, "Node is on standby", "Repeat after Retry-After: another node owns this payout."),
     ("ENGINE_BUSY", 503, "Engine is busy", "Repeat after Retry-After, and send more slowly."),
     (
@@ -791,6 +797,16 @@ class Draining(Unavailable):
         super().__init__(
             self.fixed_code, "this node is stopping and takes nothing new", retry_after_s=retry_after_s
         )
+
+
+class IntakePaused(Unavailable):
+    """503: an operator has all nodes take no new payouts for now; what was taken goes on."""
+
+    fixed_code = "INTAKE_PAUSED"
+
+    def __init__(self, *, retry_after_s: int = 60) -> None:
+        # The operator's words are not for clients.
+        super().__init__(self.fixed_code, "no new payouts are taken for now", retry_after_s=retry_after_s)
 
 
 class NodeStandby(Unavailable):

@@ -14,6 +14,8 @@ from nepxy.engine.references import submission_ref
 from nepxy.engine.retry import RetryPolicy
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+NEVER = datetime(2999, 1, 1, tzinfo=UTC)
+"""For what runs by the real clock."""
 INSTALLATION = "installation-1"
 ACCOUNT = "account-1"
 THEIRS = ProviderRef("their-ref")

@@ -12,12 +12,14 @@ from pykka import ActorRef
 
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.actors.provider_state import ProviderState
+from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.decide import Policy
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.restored import Restored
 from nepxy.providers.contract import Adapter
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
@@ -63,12 +65,36 @@ class Store(Protocol):
         """Provider to what we would have to hold there, for those that the engine paused for want of it."""
 
     async def set_paused(
-        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+        self,
+        provider: str,
+        *,
+        paused: bool,
+        reason: str,
+        who: str,
+        shortfall: Shortfall | None = None,
+        by: By | None = None,
     ) -> None:
         """Pause or resume a provider, for every node and across restarts.
 
-        With a `shortfall`, a pause is for want of it, and a resume lifts only such a pause.
+        With a `shortfall`, a pause is for want of it, and a resume lifts only such a pause. `by`: the operator's
+        command that it is.
         """
+
+    async def controls(self) -> Controls:
+        """All that operators have set."""
+
+    async def set_overrides(
+        self, provider: str, command: str, values: Mapping[str, Any], by: By
+    ) -> ProviderOverrides:
+        """Do a command that sets something for a provider, with its audit row; what holds for it then."""
+
+    async def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
+        """Do a command that sets something for the engine, with its audit row; what holds then."""
+
+    async def note_command(
+        self, target: str, command: str, by: By, after: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Keep a command that sets nothing; False: one of this id was done before."""
 
     async def accounts_in_flight(self, *, shards: Sequence[int]) -> Sequence[AccountFigures]:
         """How many payouts of these shards are in flight through which account."""
@@ -131,9 +157,15 @@ class ProviderParts:
     name: str
     engine: EngineParts
     adapter: Adapter | None
-    policy: Policy
+    configured: Policy
     door: ProviderDoor
     supervisor: ActorRef[Any]
+
+    @property
+    def policy(self) -> Policy:
+        """What holds now: as configured, but for what operators have set. Read with every decision."""
+        state = self.door.state
+        return self.configured if state is None or state.policy is None else state.policy
 
     @property
     def policy_now(self) -> Policy:

@@ -101,7 +101,9 @@ class LeaseKeeper(LoopActor):
             held = await self._store.acquire_or_renew()
             paused = await self._store.paused_providers()
             shortfalls = await self._store.shortfalls() if paused else {}
-            state = PauseStateLoaded(paused=paused, shortfalls=shortfalls)
+            state = PauseStateLoaded(
+                paused=paused, shortfalls=shortfalls, controls=await self._store.controls()
+            )
             return _Renewed(held=held, restored=restored, paused=state, started_s=started_s)
 
         self.pipe_to_self(

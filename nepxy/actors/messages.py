@@ -14,12 +14,15 @@ from typing import Any
 
 from pykka import ActorRef
 
+from nepxy.engine.call_ring import NO_CALLS, CallFigures
+from nepxy.engine.controls import NO_OVERRIDES, ProviderOverrides
 from nepxy.engine.events import Event, OperatorAsked, StepReached, Work
 from nepxy.engine.outcomes import Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ReplyTo
 from nepxy.errors import NepXyError
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -140,6 +143,16 @@ class EngineView:
     journal_depth: int
     """Writes that are not committed yet, everybody's."""
     providers: tuple[ProviderView, ...] = ()
+    node_id: str = ""
+    started_at: datetime | None = None
+    intake_open: bool = True
+    """Whether new payouts are taken, as far as operators decide it."""
+    intake_reason: str = ""
+    intake_by: str = ""
+    drains_here: bool = False
+    """Whether an operator has had this node alone stop taking payouts."""
+    payouts_in_memory_max: int = 0
+    valid_commands: tuple[str, ...] = ()
     sent_elsewhere: tuple[SentElsewhere, ...] = ()
     """What was in flight through other accounts than those configured now, when this node came to own its shards."""
     doubt: tuple[DoubtFigures, ...] = ()
@@ -195,6 +208,14 @@ class ProviderView:
     """Paused until we hold this there; None: it is not paused, or for another reason."""
     resumes_by_itself: bool = False
     """Whether the engine lifts the pause once the balance is back."""
+    overrides: ProviderOverrides = NO_OVERRIDES
+    """What operators have set; who paused it, and when."""
+    backoff_base_s: float | None = None
+    """What holds now; None: not known here."""
+    backoff_cap_s: float | None = None
+    calls: CallFigures = NO_CALLS
+    """Of the last five minutes."""
+    valid_commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -369,6 +390,8 @@ class WantSlot:
     work: Work
     due_at: datetime
     created_at: datetime
+    again: bool = False
+    """Whether it was tried before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,6 +426,8 @@ class PauseProvider:
     shortfall: Shortfall | None = None
     """What is missing is money of ours: where the provider can tell our balance, the pause ends by itself. Any other
     pause that comes on top takes its place, and does not."""
+    by: By | None = None
+    """The operator's command that this is."""
     reply_to: ReplyTo | None = None
     """Told a `ProviderView` once the pause is in the database."""
 
@@ -412,6 +437,7 @@ class ResumeProvider:
     """Submits to this provider again. Answered as `PauseProvider` is."""
 
     who: str
+    by: By | None = None
     reply_to: ReplyTo | None = None
 
 
@@ -480,3 +506,5 @@ class PauseStateLoaded:
     paused: Mapping[str, str] = field(default_factory=dict)
     shortfalls: Mapping[str, Shortfall] = field(default_factory=dict)
     """Of those, the ones that wait for money of ours."""
+    controls: Controls | None = None
+    """All else that operators have set; None: not read."""

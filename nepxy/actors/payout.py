@@ -577,6 +577,7 @@ class PayoutActor(LoopActor):
                 work=work,
                 due_at=payout.next_retry_at or payout.created_at,
                 created_at=payout.created_at,
+                again=payout.attempt_count > 0,
             ),
         )
 

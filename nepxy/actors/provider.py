@@ -12,6 +12,7 @@ from typing import Any, Final, assert_never, cast
 import structlog
 from pykka import ActorDeadError
 
+from nepxy.actors.commands import BALANCE_UNKNOWN, CommandProvider, ProviderAnswer, ProviderCommand
 from nepxy.actors.context import EngineParts
 from nepxy.actors.messages import (
     DescribeProvider,
@@ -27,13 +28,18 @@ from nepxy.actors.messages import (
     WantSlot,
 )
 from nepxy.actors.metrics import ProviderGauges
+from nepxy.actors.provider_control import currency_of, refusal, values
 from nepxy.actors.provider_state import PauseWish, ProviderState
+from nepxy.actors.replies import fail_reply, reply
 from nepxy.engine.breaker import BreakerState
+from nepxy.engine.controls import NO_OVERRIDES, ProviderOverrides
 from nepxy.engine.gate import Want
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import TransactionId
 from nepxy.engine.runtime import Cancellable, LoopActor, ReplyTo
+from nepxy.errors import NepXyError
 from nepxy.providers.contract import Adapter, Balance, ReportsBalance
+from nepxy.storage.controls import By, Controls
 
 log = structlog.get_logger("nepxy.provider")
 
@@ -51,6 +57,40 @@ PUMP_S_MIN: Final = 0.001
 class _BalanceRead:
     balance: Balance | None
     """None: it could not be had, which says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ControlsSet:
+    message: CommandProvider
+    overrides: ProviderOverrides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NotSet:
+    message: CommandProvider
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BalanceTold:
+    message: CommandProvider
+    balance: Balance | BaseException | None
+
+
+class Answering:
+    """Where a pause is told to whoever commanded it."""
+
+    def __init__(self, reply_to: ReplyTo) -> None:
+        """Answer this one."""
+        self._reply_to = reply_to
+
+    def tell(self, message: Any) -> None:
+        """The pause or resume is in the database."""
+        self._reply_to.tell(ProviderAnswer(provider=message))
+
+    def fail(self, error: BaseException) -> None:
+        """It will not be."""
+        fail_reply(self._reply_to, error)
 
 
 class ProviderActor(LoopActor):
@@ -80,6 +120,8 @@ class ProviderActor(LoopActor):
         self._checking = False
         self._adapter = adapter
         self._looking_at_balance = False
+        self._writing = 0
+        """Commands that are being written: what is read meanwhile may be older."""
 
     def on_start(self) -> None:
         """Who waited at the actor before this one is told to ask again; what it left unsaved is saved."""
@@ -92,16 +134,28 @@ class ProviderActor(LoopActor):
     def on_receive(self, message: Any) -> ProviderView | None:
         """Handle one message."""
         match message:
+            case CommandProvider():
+                self._command(message)
+            case _ControlsSet(message=command, overrides=overrides):
+                self._controls_set(command, overrides)
+            case _NotSet(message=command, error=error):
+                self._writing -= 1
+                fail_reply(command.reply_to, error)
+            case _BalanceTold(message=command, balance=NepXyError() as error):
+                fail_reply(command.reply_to, error)
+            case _BalanceTold(message=command, balance=told):
+                reply(command.reply_to, self._balance_answer(told))
             case WantSlot():
                 self._want(message)
             case SlotFreed(transaction_id=transaction_id, result=result):
                 self._freed(transaction_id, result)
             case PauseProvider(reason=reason, who=who, shortfall=shortfall, reply_to=reply_to):
-                self._set_paused(True, reason, who, reply_to, shortfall)
+                self._set_paused(True, reason, who, reply_to, shortfall, message.by)
             case ResumeProvider(who=who, reply_to=reply_to):
-                self._set_paused(False, "", who, reply_to)
-            case PauseStateLoaded(paused=paused, shortfalls=shortfalls):
-                self._loaded(paused.get(self._memory.name), shortfalls.get(self._memory.name))
+                self._set_paused(False, "", who, reply_to, by=message.by)
+            case PauseStateLoaded(paused=paused, shortfalls=shortfalls, controls=controls):
+                name = self._memory.name
+                self._loaded(paused.get(name), shortfalls.get(name), controls)
             case "balance":
                 self._look_at_balance()
             case _BalanceRead(balance=balance):
@@ -138,6 +192,7 @@ class ProviderActor(LoopActor):
                 due_at=want.due_at,
                 created_at=want.created_at,
                 who=want.ref,
+                again=want.again,
             )
         )
         if not taken:
@@ -163,6 +218,9 @@ class ProviderActor(LoopActor):
 
     def _freed(self, transaction_id: TransactionId, result: SlotResult) -> None:
         was, now_s = self._gate.breaker_state, self._monotonic()
+        took_s = self._gate.held_for_s(transaction_id, now_s)
+        if took_s is not None and result in (SlotResult.ANSWERED, SlotResult.FAILED):
+            self._memory.calls.ended(now_s, took_s, answered=result is SlotResult.ANSWERED)
         match result:
             case SlotResult.ANSWERED:
                 self._gate.answered(transaction_id, now_s)
@@ -210,18 +268,23 @@ class ProviderActor(LoopActor):
         who: str,
         reply_to: ReplyTo | None,
         shortfall: Shortfall | None = None,
+        by: By | None = None,
     ) -> None:
         state = self._memory
         replies = [] if reply_to is None else [reply_to]
         # Else the engine would lift, once there is money again, what was paused for something else meanwhile.
-        takes_over = paused and state.shortfall is not None and shortfall is None
+        is_engines = state.shortfall is not None or state.overrides.paused_by == "engine"
+        takes_over = (
+            paused and is_engines and shortfall is None and (who != "engine" or bool(state.shortfall))
+        )
         if paused == (state.paused_reason is not None) and not takes_over:
             if state.unsaved:
                 state.unsaved[-1].replies.extend(replies)
             else:
                 self._answer(replies)
             return
-        state.wish(PauseWish(paused=paused, reason=reason, who=who, shortfall=shortfall, replies=replies))
+        wish = PauseWish(paused=paused, reason=reason, who=who, shortfall=shortfall, by=by, replies=replies)
+        state.wish(wish, self.runtime.scheduler.now())
         event = "provider.paused" if paused else "provider.resumed"
         log.warning(event, provider=self.actor_name, reason=reason, who=who)
         if paused and shortfall is not None:
@@ -249,6 +312,7 @@ class ProviderActor(LoopActor):
                 reason=wish.reason,
                 who=wish.who,
                 shortfall=wish.shortfall,
+                by=wish.by,
             ),
             on_result=lambda _: "saved",
             on_error=lambda _: "unsaved",
@@ -268,11 +332,13 @@ class ProviderActor(LoopActor):
         for reply_to in replies:
             reply_to.tell(view)
 
-    def _loaded(self, reason: str | None, shortfall: Shortfall | None) -> None:
+    def _loaded(self, reason: str | None, shortfall: Shortfall | None, controls: Controls | None) -> None:
         """What the database says holds for every node; except for what this one has not saved yet."""
         old, self._load_may_be_old = self._load_may_be_old, False
-        if self._memory.unsaved:
+        if self._memory.unsaved or self._writing:
             return
+        if controls is not None and not old:
+            self._override(controls.providers.get(self._memory.name, NO_OVERRIDES))
         if (reason is None) != (self._memory.paused_reason is None):
             if old:
                 return
@@ -282,6 +348,84 @@ class ProviderActor(LoopActor):
             return
         self._memory.pause(reason, shortfall)
         self._look_at_balance_later()
+
+    # ---- commands ----------------------------------------------------------------------------------
+
+    def _command(self, message: CommandProvider) -> None:
+        state, by, reply_to = self._memory, message.by, message.reply_to
+        refused = refusal(state, message)
+        if refused is not None:
+            answer = ProviderAnswer(
+                provider=state.view(self.runtime.scheduler),
+                answer=refused.answer,
+                field=refused.field,
+                problem=refused.problem,
+            )
+            reply(reply_to, answer)
+        elif message.command in (ProviderCommand.PAUSE, ProviderCommand.RESUME):
+            pauses = message.command is ProviderCommand.PAUSE
+            answered = None if reply_to is None else Answering(reply_to)
+            self._set_paused(pauses, by.reason if pauses else "", by.who, answered, by=by)
+        elif message.command is ProviderCommand.CHECK_BALANCE:
+            self._check_balance(message)
+        else:
+            self._set_controls(message)
+
+    def _set_controls(self, message: CommandProvider) -> None:
+        """In the database first: what is answered holds on every node, and after a restart."""
+        self._writing += 1
+        self.pipe_to_self(
+            self._parts.store.set_overrides(
+                self._memory.name, message.command.value, values(message), message.by
+            ),
+            on_result=lambda overrides: _ControlsSet(message=message, overrides=overrides),
+            on_error=lambda error: _NotSet(message=message, error=error),
+            name="provider-set-controls",
+        )
+
+    def _controls_set(self, message: CommandProvider, overrides: ProviderOverrides) -> None:
+        self._writing -= 1
+        self._load_may_be_old = True
+        log.warning(
+            "provider.controlled",
+            provider=self.actor_name,
+            command=message.command.value,
+            who=message.by.who,
+            reason=message.by.reason,
+        )
+        self._override(overrides)
+        reply(message.reply_to, ProviderAnswer(provider=self._memory.view(self.runtime.scheduler)))
+
+    def _override(self, overrides: ProviderOverrides) -> None:
+        self._memory.override(overrides, self._monotonic())
+
+    def _check_balance(self, message: CommandProvider) -> None:
+        """Outside the actor's turn, and past the gate: one question that a person asks."""
+        state, store, adapter = self._memory, self._parts.store, cast(ReportsBalance, self._adapter)
+        currency = currency_of(state, message) or ""
+
+        async def ask() -> Balance | None:
+            balance = await adapter.balance(currency)
+            told = {"amount": balance.amount if balance else None, "currency": currency}
+            await store.note_command(f"providers/{state.name}", message.command.value, message.by, told)
+            return balance
+
+        self.pipe_to_self(
+            ask(),
+            on_result=lambda balance: _BalanceTold(message=message, balance=balance),
+            on_error=lambda error: _BalanceTold(message=message, balance=error),
+            name="provider-check-balance",
+        )
+
+    def _balance_answer(self, balance: Balance | BaseException | None) -> ProviderAnswer:
+        view = self._memory.view(self.runtime.scheduler)
+        if isinstance(balance, Balance):
+            self._parts.metrics.balance_read(self._memory.name, balance.currency, balance.amount)
+            return ProviderAnswer(provider=view, balance=balance)
+        if balance is not None:
+            log.error("adapter.failed", call="balance", provider=self.actor_name, exc_info=balance)
+        problem = f"{self._memory.name} did not tell our balance, which says nothing about it"
+        return ProviderAnswer(provider=view, answer=BALANCE_UNKNOWN, problem=problem)
 
     # ---- for want of money -------------------------------------------------------------------------
 

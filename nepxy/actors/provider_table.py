@@ -8,15 +8,19 @@ from typing import Any
 
 from pykka import ActorRef
 
+from nepxy.actors.commands import CommandProvider
 from nepxy.actors.context import EngineParts, ProviderDoor, ProviderParts
 from nepxy.actors.messages import PauseStateLoaded, ProviderView
 from nepxy.actors.provider import ProviderActor
 from nepxy.actors.provider_state import ProviderState
+from nepxy.engine.controls import NO_OVERRIDES
 from nepxy.engine.decide import Policy
 from nepxy.engine.gate import Gate
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.runtime import Runtime
+from nepxy.errors import ProviderUnknown
 from nepxy.providers.contract import Adapter
+from nepxy.storage.controls import Controls
 
 WAITING_MAX = 20_000
 """Payouts that may wait at one provider; others are told to come back. They are in memory all the same."""
@@ -34,6 +38,8 @@ class ProviderSetup:
     requests_per_s: float
     missing: tuple[str, ...] = ()
     """What it lacks to be ready: names of variables, mostly."""
+    currencies: tuple[str, ...] = ()
+    """In which we may hold money there."""
 
 
 class ProviderTable:
@@ -63,6 +69,7 @@ class ProviderTable:
         self._states: dict[str, ProviderState] = {}
         self._paused: Mapping[str, str] = {}
         self._shortfalls: Mapping[str, Shortfall] = {}
+        self._controls = Controls()
 
     def __len__(self) -> int:
         return len(self._setups)
@@ -122,7 +129,7 @@ class ProviderTable:
             name=name,
             engine=self._engine,
             adapter=setup.adapter,
-            policy=setup.policy,
+            configured=setup.policy,
             door=ProviderDoor(ref=ref, state=state),
             supervisor=self._parent,
         )
@@ -130,8 +137,20 @@ class ProviderTable:
     def pauses_loaded(self, message: PauseStateLoaded, tell: Callable[[ActorRef[Any], Any], None]) -> None:
         """Hand on what the database says, and keep it for those that are started later."""
         self._paused, self._shortfalls = message.paused, message.shortfalls
+        self._controls = message.controls or self._controls
         for parts in self._parts.values():
             tell(parts.door.ref, message)
+
+    def command(self, message: CommandProvider, tell: Callable[[ActorRef[Any], Any], None]) -> None:
+        """Hand an operator's command to the provider's actor, which answers it.
+
+        Raises:
+            ProviderUnknown: it says which there are.
+        """
+        parts = self._parts.get(message.provider)
+        if parts is None:
+            raise ProviderUnknown(message.provider, self)
+        tell(parts.door.ref, message)
 
     def views(self) -> tuple[ProviderView, ...]:
         """All of them, as they are now."""
@@ -154,7 +173,11 @@ class ProviderTable:
                 gate=gate,
                 missing=setup.missing,
                 tells_balance=adapter is not None and adapter.capabilities.balance,
+                configured=setup.policy,
+                currencies=setup.currencies,
             )
             known.pause(self._paused.get(name), self._shortfalls.get(name))
+            overrides = self._controls.providers.get(name, NO_OVERRIDES)
+            known.override(overrides, self._runtime.scheduler.monotonic())
             self._states[name] = known
         return known

@@ -15,8 +15,24 @@ from typing import Any, Final
 import structlog
 from pykka import ActorRef
 
-from nepxy.actors.context import EngineParts
+from nepxy.actors.commands import (
+    COMMAND_REPEATED,
+    CommandEngine,
+    CommandProvider,
+    EngineAnswer,
+    EngineCommand,
+)
+from nepxy.actors.context import EngineParts, Store
 from nepxy.actors.doubt_watcher import DoubtWatcher
+from nepxy.actors.engine_control import (
+    SETS,
+    EngineNotSet,
+    EngineSet,
+    EngineSteering,
+    Hooks,
+    engine_refusal,
+    engine_values,
+)
 from nepxy.actors.joining import arrived_again
 from nepxy.actors.lease_keeper import LeaseKeeper
 from nepxy.actors.messages import (
@@ -56,12 +72,13 @@ from nepxy.actors.parking import parking
 from nepxy.actors.payout import PayoutActor
 from nepxy.actors.provider_table import ProviderSetup, ProviderTable
 from nepxy.actors.reconciler import Reconciler
+from nepxy.actors.replies import reply
 from nepxy.actors.roster import Roster
 from nepxy.engine.events import CancelRequested, DueReached, Source, StatusReported
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
-from nepxy.errors import Draining, NepXyError, NodeStandby, PayoutNotFound
+from nepxy.errors import Draining, IntakePaused, NepXyError, NodeStandby, PayoutNotFound, ProviderUnknown
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
@@ -144,6 +161,7 @@ class Supervisor(LoopActor):
         setups: Mapping[str, ProviderSetup],
         limits: SupervisorLimits,
         escalate: Callable[[str], None],
+        hooks: Hooks | None = None,
         **kwargs: Any,
     ) -> None:
         """Start the tree.
@@ -153,8 +171,12 @@ class Supervisor(LoopActor):
             setups: each provider that may have payouts, configured or not.
             limits: of the actors that this one starts.
             escalate: called when something died that cannot be mended here; the process should end.
+            hooks: what else operators may ask for.
         """
         super().__init__(**kwargs)
+        self._hooks = hooks or Hooks()
+        self._steering = EngineSteering(configured_max=parts.payouts_in_memory_max)
+        self._started_at = self.runtime.scheduler.now()
         self._parts = parts
         self._limits = limits
         self._escalate = escalate
@@ -219,8 +241,19 @@ class Supervisor(LoopActor):
                     self._join(stored)
             case LeasesChanged():
                 self._leases(message)
-            case PauseStateLoaded():
+            case PauseStateLoaded(controls=controls):
                 self._providers.pauses_loaded(message, self._tell)
+                if controls is not None:
+                    self._steering.loaded(controls.engine)
+            case CommandProvider():
+                self._command_provider(message)
+            case CommandEngine():
+                self._command_engine(message)
+            case EngineSet():
+                self._engine_set(message)
+            case EngineNotSet(message=command, error=error):
+                self._steering.writing -= command.command in SETS
+                _fail(command.reply_to, error)
             case DoubtCounted(figures=figures):
                 self._doubt = figures
             case _AccountsCounted(figures=figures):
@@ -266,11 +299,18 @@ class Supervisor(LoopActor):
     # ---- payouts in --------------------------------------------------------------------------------
 
     def _accept(self, message: AcceptPayout) -> None:
-        refusal = self._refusal(message.create.payout.transaction_id)
+        refusal = self._refusal(message.create.payout.transaction_id) or self._intake_refusal()
         if refusal is not None:
             _fail(message.reply_to, refusal)
             return
         self._commit(message.create, message)
+
+    def _intake_refusal(self) -> NepXyError | None:
+        """Why an operator has this node take no new payouts; what it has goes on."""
+        steering = self._steering
+        if not steering.controls.intake_open:
+            return IntakePaused()
+        return Draining() if steering.drains_here is not None else None
 
     def _refusal(self, transaction_id: TransactionId) -> NepXyError | None:
         """Why this node may not take a payout now."""
@@ -320,12 +360,12 @@ class Supervisor(LoopActor):
                 )
 
     def _room(self) -> int:
-        return max(0, self._parts.payouts_in_memory_max - len(self._roster))
+        return max(0, self._steering.payouts_in_memory_max - len(self._roster))
 
     def _has_room(self, provider: str) -> bool:
         """Whether one more payout of this provider may be in memory: what others have a right to stays free."""
         free = self._room()
-        share = self._parts.payouts_in_memory_max // (OWN_SHARE * max(1, len(self._providers)))
+        share = self._steering.payouts_in_memory_max // (OWN_SHARE * max(1, len(self._providers)))
         if self._roster.count_of(provider) < share:
             return free > 0
         kept = sum(
@@ -430,6 +470,65 @@ class Supervisor(LoopActor):
             _fail(message.reply_to, refusal)
         else:
             self._to_payout(message.transaction_id, deliver)
+
+    # ---- commands to providers and to this actor -----------------------------------------------------
+
+    def _command_provider(self, message: CommandProvider) -> None:
+        try:
+            self._providers.command(message, self._tell)
+        except ProviderUnknown as unknown:
+            _fail(message.reply_to, unknown)
+
+    def _valid_commands(self) -> tuple[EngineCommand, ...]:
+        runs = self._life_now() is EngineState.RUNNING
+        return self._steering.valid_commands(runs=runs, may_reload=self._hooks.reload_secrets is not None)
+
+    def _command_engine(self, message: CommandEngine) -> None:
+        refused = engine_refusal(message, self._valid_commands())
+        if refused is not None:
+            answer = EngineAnswer(
+                engine=self._view(), answer=refused.answer, field=refused.field, problem=refused.problem
+            )
+            reply(message.reply_to, answer)
+            return
+        self._steering.writing += message.command in SETS
+        self.pipe_to_self(
+            _kept(self._parts.store, message),
+            on_result=lambda done: done,
+            on_error=lambda error: EngineNotSet(message=message, error=error),
+            name="supervisor-command",
+        )
+
+    def _engine_set(self, done: EngineSet) -> None:
+        """A command is in the database: now it holds here, and what is only done is done."""
+        message, steering = done.message, self._steering
+        if message.command in SETS:
+            steering.writing -= 1
+            steering.load_may_be_old = True
+        if done.controls is not None:
+            steering.controls = done.controls
+        if not done.is_new:
+            reply(message.reply_to, EngineAnswer(engine=self._view(), answer=COMMAND_REPEATED))
+            return
+        changed: tuple[str, ...] = ()
+        match message.command:
+            case EngineCommand.RESUME_INTAKE:
+                steering.drains_here = None
+            case EngineCommand.DRAIN:
+                steering.drains_here = message.by.reason
+            case EngineCommand.RECOVER if self._life_now() is EngineState.RUNNING:
+                self._sweep_anew()
+            case EngineCommand.RELOAD_SECRETS if self._hooks.reload_secrets is not None:
+                try:
+                    changed = self._hooks.reload_secrets()
+                except NepXyError as refused:
+                    _fail(message.reply_to, refused)
+                    return
+            case _:
+                pass
+        by = message.by
+        log.warning("engine.controlled", command=message.command.value, who=by.who, reason=by.reason)
+        reply(message.reply_to, EngineAnswer(engine=self._view(), changed=changed))
 
     def _webhook(self, message: WebhookArrived) -> None:
         webhook = message.webhook
@@ -615,9 +714,7 @@ class Supervisor(LoopActor):
         self._life = EngineState.RUNNING if held.epochs else EngineState.STANDBY
         if gained:
             log.info("leases.gained", shard_count=len(gained))
-            if self._reconciler is not None:
-                self._reconciler.stop(block=False)
-            self._start_reconciler()
+            self._sweep_anew()
             self._count_accounts()
 
     def _restored(self, restored: Restored | None) -> None:
@@ -634,6 +731,12 @@ class Supervisor(LoopActor):
         for entry in self._roster:
             # What is in memory is older, or newer, than what is in the database now: it is read again.
             self._tell(entry.ref, Retire() if noticed else Deliver(event=DueReached()))
+
+    def _sweep_anew(self) -> None:
+        """A new reconciler begins with all that is due, and will be within a minute."""
+        if self._reconciler is not None:
+            self._reconciler.stop(block=False)
+        self._start_reconciler()
 
     def _count_accounts(self) -> None:
         """Say what was sent through accounts that are not configured now: nobody can ask about it (money rule 10)."""
@@ -705,6 +808,14 @@ class Supervisor(LoopActor):
             journal_ok=self._journal_ok,
             journal_depth=self._parts.metrics.journal_waiting_count,
             providers=self._providers.views(),
+            node_id=self._parts.ownership.node_id,
+            started_at=self._started_at,
+            intake_open=self._steering.closed_reason is None,
+            intake_reason=self._steering.closed_reason or "",
+            intake_by=self._steering.controls.intake_by,
+            drains_here=self._steering.drains_here is not None,
+            payouts_in_memory_max=self._steering.payouts_in_memory_max,
+            valid_commands=tuple(command.value for command in self._valid_commands()),
             sent_elsewhere=self._sent_elsewhere,
             doubt=self._doubt,
             restored=self._parts.ownership.restored,
@@ -716,6 +827,16 @@ class Supervisor(LoopActor):
 
     def _tell(self, ref: ActorRef[Any], message: Any) -> None:
         self.runtime.tell_or_dead_letter(ref, message)
+
+
+async def _kept(store: Store, message: CommandEngine) -> EngineSet:
+    """Write a command down."""
+    command, by = message.command, message.by
+    if command in SETS:
+        controls = await store.set_engine(command.value, engine_values(message), by)
+        return EngineSet(message=message, controls=controls)
+    is_new = await store.note_command("supervisor", command.value, by)
+    return EngineSet(message=message, controls=None, is_new=is_new)
 
 
 def _webhook_event(message: WebhookArrived, reference: Any) -> Deliver:

@@ -29,6 +29,7 @@ from prometheus_client import CollectorRegistry
 from pykka import ActorRef
 
 from nepxy.actors.context import EngineParts, Ownership
+from nepxy.actors.engine_control import Hooks
 from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
 from nepxy.actors.messages import DescribeEngine, Drain, EngineView
@@ -118,6 +119,7 @@ class _Process:
         self._giving_up = threading.Event()
         self._journal_writers: list[Any] = []
         self._registry = CollectorRegistry()
+        self._hooks = Hooks()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -149,6 +151,7 @@ class _Process:
         journal, supervisor, store = self._start_actors(reader, setups)
         runner = self._http(reader, supervisor, adapters, setups, installation_id)
         await runner.setup()
+        self._hooks.reload_secrets = runner.app[PARTS].secrets.reload
         if not os.isatty(0):
             # On a terminal SIGHUP still means that it was closed.
             reread = runner.app[PARTS].secrets.reread
@@ -278,7 +281,12 @@ class _Process:
             recovery_batch=settings.engine.recovery_batch,
         )
         supervisor = Supervisor.start(
-            parts=parts, setups=setups, limits=limits, escalate=self._escalate, runtime=runtime
+            parts=parts,
+            setups=setups,
+            limits=limits,
+            escalate=self._escalate,
+            hooks=self._hooks,
+            runtime=runtime,
         )
         for name, setup in setups.items():
             if setup.missing and settings.providers[name].enabled:
@@ -449,4 +457,9 @@ def _setup(
         concurrency_max=provider.concurrency_max,
         requests_per_s=provider.requests_per_s,
         missing=provider.ready_problems if is_built else (NO_ADAPTER,),
+        currencies=tuple(
+            sorted(
+                {one for country in provider.reach.countries for one in provider.reach.currencies_in(country)}
+            )
+        ),
     )

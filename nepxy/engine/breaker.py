@@ -18,6 +18,15 @@ class BreakerState(StrEnum):
     """One call is on its way to find out."""
 
 
+class Forced(StrEnum):
+    """What an operator has set, whatever the calls say."""
+
+    NOT = ""
+    """Automatic."""
+    OPEN = "open"
+    CLOSED = "closed"
+
+
 @dataclass(slots=True)
 class Breaker:
     """One provider's breaker. Times are seconds of a monotonic clock."""
@@ -33,9 +42,21 @@ class Breaker:
     changed_at_s: float | None = None
     """Since when it is in this state; None: it never was in another."""
     current_cooldown_s: float = 0.0
+    forced: Forced = Forced.NOT
+
+    def force(self, forced: Forced, now_s: float) -> None:
+        """Hold it open or closed; released, it begins anew: closed, with nothing counted."""
+        if forced is self.forced:
+            return
+        self.forced = forced
+        self._become(BreakerState.OPEN if forced is Forced.OPEN else BreakerState.CLOSED, now_s)
+        self.failure_count = 0
+        self.current_cooldown_s = 0.0
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until a call may be made; 0: now; infinity: a probe is on its way, its end decides."""
+        """Seconds until a call may be made; 0: now; infinity: a probe's end decides, or an operator does."""
+        if self.forced is Forced.OPEN:
+            return float("inf")
         match self.state:
             case BreakerState.CLOSED:
                 return 0.0
@@ -53,6 +74,8 @@ class Breaker:
 
     def succeeded(self, now_s: float) -> None:
         """The provider answered: any answer proves that it is there, an old call's too."""
+        if self.forced is not Forced.NOT:
+            return
         self._become(BreakerState.CLOSED, now_s)
         self.failure_count = 0
         self.current_cooldown_s = 0.0
@@ -62,6 +85,8 @@ class Breaker:
 
         What was called before it opened may fail long after: only the probe's end says how the provider is now.
         """
+        if self.forced is not Forced.NOT:
+            return
         self.failure_count += 1
         if was_probe and self.state is BreakerState.HALF_OPEN:
             self._open(now_s, min(self.current_cooldown_s * 2, self.cooldown_s_max))

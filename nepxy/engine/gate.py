@@ -2,8 +2,9 @@
 
 Submits and questions (look-ups, polls) have separate queues and one budget, so that neither starves the
 other: questions hold at most a quarter of the places, and get one call in four while submits wait that may
-go. Look-ups of payouts in doubt go before polls; within a queue: due first, then oldest. A pause stops
-submits only (money rule 10); an open breaker and the provider's own request for silence stop everything.
+go. Look-ups of payouts in doubt go before polls; within a queue: due first, then oldest. First and further
+submits are two queues and one turn. A pause stops submits only, or only the further ones (money rule 10); an
+open breaker and the provider's own request for silence stop everything.
 """
 
 from __future__ import annotations
@@ -34,18 +35,28 @@ class Kind(StrEnum):
     """What a call is, as far as its turn is concerned; also a metrics label."""
 
     SUBMIT = "submit"
+    RETRY = "retry"
+    """A submit of a payout that was tried before."""
     LOOKUP = "lookup"
     POLL = "poll"
 
 
 QUESTIONS: Final = (Kind.LOOKUP, Kind.POLL)
+SUBMITS: Final = (Kind.SUBMIT, Kind.RETRY)
 
 
-def kind_of(work: Work) -> Kind:
-    """A resend waits with the submits: it moves money like one."""
+def kind_of(work: Work, *, again: bool = False) -> Kind:
+    """A resend waits with the submits: it moves money like one.
+
+    Args:
+        work: what is wanted.
+        again: whether the payout was tried before.
+    """
     match work:
-        case Work.SUBMIT | Work.RESEND:
-            return Kind.SUBMIT
+        case Work.SUBMIT:
+            return Kind.RETRY if again else Kind.SUBMIT
+        case Work.RESEND:
+            return Kind.RETRY
         case Work.LOOKUP:
             return Kind.LOOKUP
         case Work.POLL:
@@ -64,6 +75,13 @@ class Want:
     created_at: datetime
     who: Any
     """Whom to tell; the gate only hands it back, and compares it."""
+    again: bool = False
+    """Whether the payout was tried before."""
+
+    @property
+    def kind(self) -> Kind:
+        """Which queue it belongs to."""
+        return kind_of(self.work, again=self.again)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +89,7 @@ class Place:
     """One place in use, from its grant until it is given back."""
 
     who: Any
-    work: Work
+    kind: Kind
     since_s: float
     is_probe: bool
     is_sure: bool = True
@@ -93,11 +111,12 @@ class Gate:
             breaker: None: one with default limits.
         """
         self.concurrency_max = concurrency_max
-        self.questions_max = max(1, concurrency_max // QUESTIONS_SHARE)
         self.waiting_max = waiting_max
         self.pace = Pace(requests_per_s=requests_per_s)
         self.breaker = breaker or Breaker()
         self.submits_paused = False
+        self.retries_paused = False
+        """Only payouts that were never tried are submitted."""
         self._queues: dict[Kind, list[Ticket]] = {kind: [] for kind in Kind}
         self._waiting: dict[TransactionId, tuple[int, Want]] = {}
         self._waiting_counts = dict.fromkeys(Kind, 0)
@@ -117,7 +136,7 @@ class Gate:
         place = self._held.get(want.transaction_id)
         if place is not None and place.who == want.who and place.is_sure:
             # It wished again before our offer reached it, and will use that one: two would be one too many.
-            place.work = want.work
+            place.kind = want.kind
             return True
         if place is not None:
             # Its predecessor died with it, or it gave it back while there was nobody to take it.
@@ -125,7 +144,7 @@ class Gate:
         known = self._withdraw(want.transaction_id)
         if not known and len(self._waiting) >= self.waiting_max:
             return False
-        number, kind = next(self._numbers), kind_of(want.work)
+        number, kind = next(self._numbers), want.kind
         self._waiting[want.transaction_id] = (number, want)
         self._waiting_counts[kind] += 1
         queue = self._queues[kind]
@@ -147,7 +166,7 @@ class Gate:
         known = self._waiting.pop(transaction_id, None)
         if known is None:
             return False
-        self._waiting_counts[kind_of(known[1].work)] -= 1
+        self._waiting_counts[known[1].kind] -= 1
         return True
 
     def _sweep(self, kind: Kind) -> None:
@@ -175,20 +194,35 @@ class Gate:
         want = self._pop(kind)
         is_probe = self.breaker.called(now_s)
         self.pace.called(now_s)
-        self._submits_in_a_row = self._submits_in_a_row + 1 if kind is Kind.SUBMIT else 0
-        self._held[want.transaction_id] = Place(
-            who=want.who, work=want.work, since_s=now_s, is_probe=is_probe
-        )
+        self._submits_in_a_row = self._submits_in_a_row + 1 if kind in SUBMITS else 0
+        self._held[want.transaction_id] = Place(who=want.who, kind=kind, since_s=now_s, is_probe=is_probe)
         return want
 
     def _next_kind(self) -> Kind | None:
-        submit = Kind.SUBMIT if self._waiting_counts[Kind.SUBMIT] and not self.submits_paused else None
+        submit = self._next_submit()
         question = None
         if self.held_questions < self.questions_max:
             question = next((kind for kind in QUESTIONS if self._waiting_counts[kind]), None)
         if question is not None and self._submits_in_a_row >= QUESTIONS_SHARE - 1:
             return question
         return submit or question
+
+    def _next_submit(self) -> Kind | None:
+        """Of first and further submits that may go, the one whose turn came first."""
+        may_go = [
+            kind
+            for kind in SUBMITS
+            if self._waiting_counts[kind]
+            and not self.submits_paused
+            and not (kind is Kind.RETRY and self.retries_paused)
+        ]
+        return min(may_go, key=self._head, default=None) if len(may_go) > 1 else next(iter(may_go), None)
+
+    def _head(self, kind: Kind) -> Ticket:
+        queue = self._queues[kind]
+        while not self._is_live(queue[0]):
+            heapq.heappop(queue)
+        return queue[0]
 
     def _pop(self, kind: Kind) -> Want:
         queue = self._queues[kind]
@@ -243,9 +277,19 @@ class Gate:
         return len(self._held)
 
     @property
+    def questions_max(self) -> int:
+        """Places that questions may use."""
+        return max(1, self.concurrency_max // QUESTIONS_SHARE)
+
+    @property
     def held_questions(self) -> int:
         """Places that questions use."""
-        return sum(kind_of(place.work) in QUESTIONS for place in self._held.values())
+        return sum(place.kind in QUESTIONS for place in self._held.values())
+
+    def held_for_s(self, transaction_id: TransactionId, now_s: float) -> float | None:
+        """How long this payout has had its place; None: it has none."""
+        place = self._held.get(transaction_id)
+        return None if place is None else now_s - place.since_s
 
     @property
     def ticket_count(self) -> int:
@@ -258,7 +302,7 @@ class Gate:
 
     def held_of(self, kind: Kind) -> int:
         """Places in use for this kind of call."""
-        return sum(kind_of(place.work) is kind for place in self._held.values())
+        return sum(place.kind is kind for place in self._held.values())
 
     def places(self) -> Iterator[tuple[TransactionId, Place]]:
         """A snapshot of all places in use."""

@@ -39,6 +39,15 @@ class Pace:
         if self.requests_per_s > 0:
             self.tokens = min(self._capacity, self.tokens + 1.0)
 
+    def change(self, requests_per_s: float, now_s: float) -> None:
+        """Another pace from now on; what was saved up at the old one is kept as far as the new one allows."""
+        if self.requests_per_s > 0:
+            self._fill(now_s)
+        else:
+            self.tokens, self.at_s = 1.0, now_s
+        self.requests_per_s = requests_per_s
+        self.tokens = min(self.tokens, self._capacity)
+
     def hold(self, now_s: float, for_s: float) -> None:
         """Make no call for a while."""
         self.held_until_s = max(self.held_until_s, now_s + for_s)

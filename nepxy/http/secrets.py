@@ -81,16 +81,23 @@ class LiveSecrets:
 
         A process's own variables never change: what shall be re-read comes from files.
         """
-        changed: tuple[str, ...] = ()
         problems: tuple[str, ...] = ()
         try:
-            changed = self.replace(read())
+            self.reload(read)
         except ConfigError as refused:
             problems = refused.problems
         if problems:
             log.error("secrets.kept", problems=problems)
-        else:
-            log.info("secrets.reread", changed=changed)
+
+    def reload(self, read: Callable[[], Settings] = Settings.from_environ) -> tuple[str, ...]:
+        """The same for whoever waits for the answer: the variables that changed.
+
+        Raises:
+            ConfigError: the settings are wrong, and the old ones are kept.
+        """
+        changed = self.replace(read())
+        log.info("secrets.reread", changed=changed)
+        return changed
 
 
 def _webhook_secrets(settings: Settings) -> Mapping[str, WebhookSecrets]:

@@ -506,7 +506,8 @@ moved AS (
       AND (NOT i.is_intent OR (
           p.expires_at > clock_timestamp()
           AND (p.answer_by IS NULL OR p.answer_by <= clock_timestamp())
-          AND NOT EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused)))
+          AND NOT EXISTS (SELECT FROM app.provider_controls c WHERE c.provider = p.provider
+                          AND (c.paused OR (c.retries_paused AND i.attempt_count > 1)))))
       -- After answer_by others may look it up or send it again: an attempt that is so late writes nothing more.
       AND (i.step IS NULL OR p.answer_by > clock_timestamp())
       AND (NOT (i.is_intent OR i.step IS NOT NULL) OR EXISTS (
@@ -650,6 +651,9 @@ SELECT i.n, json_build_object(
             WHEN i.step IS NOT NULL AND coalesce(p.answer_by <= clock_timestamp(), true) THEN 'TOO_LATE'
             WHEN i.is_intent AND EXISTS (
                 SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.paused) THEN 'PAUSED'
+            WHEN i.is_intent AND i.attempt_count > 1 AND EXISTS (
+                SELECT FROM app.provider_controls c WHERE c.provider = p.provider AND c.retries_paused)
+                THEN 'RETRIES_PAUSED'
             WHEN (i.is_intent OR i.step IS NOT NULL) AND NOT EXISTS (
                 SELECT FROM app.shard_leases l WHERE l.shard = p.shard AND l.owner = i.owner
                 AND l.epoch = i.epoch AND l.lease_until > clock_timestamp()) THEN 'LEASE_LOST'

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.restored import Restored
 from nepxy.storage import accounts, controls, in_doubt, in_flight, leases, payouts, restored, webhooks
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.database import Reader
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
@@ -84,12 +87,39 @@ class DatabaseStore:
         return await self.lease_reader.run(controls.shortfalls)
 
     async def set_paused(
-        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+        self,
+        provider: str,
+        *,
+        paused: bool,
+        reason: str,
+        who: str,
+        shortfall: Shortfall | None = None,
+        by: By | None = None,
     ) -> None:
         """Pause or resume a provider, for every node and across restarts."""
         await self.reader.run(
-            controls.set_paused, provider, paused=paused, reason=reason, who=who, shortfall=shortfall
+            controls.set_paused, provider, paused=paused, reason=reason, who=who, shortfall=shortfall, by=by
         )
+
+    async def controls(self) -> Controls:
+        """All that operators have set."""
+        return await self.lease_reader.run(controls.controls)
+
+    async def set_overrides(
+        self, provider: str, command: str, values: Mapping[str, Any], by: By
+    ) -> ProviderOverrides:
+        """Do a command that sets something for a provider, for every node and across restarts."""
+        return await self.reader.run(controls.set_overrides, provider, command, values, by)
+
+    async def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
+        """Do a command that sets something for the engine."""
+        return await self.reader.run(controls.set_engine, command, values, by)
+
+    async def note_command(
+        self, target: str, command: str, by: By, after: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Keep a command that sets nothing; False: one of this id was done before."""
+        return await self.reader.run(controls.note_command, target, command, by, after)
 
     async def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
         """How many payouts of these shards are in flight through which account."""

@@ -223,8 +223,9 @@ class IntentDenied:
     """The row is as seen, yet the database does not let the attempt begin, or go on to its next step."""
 
     reason: str
-    """`PAUSED`, `LEASE_LOST`, `EXPIRED`, `TOO_EARLY` or `RESTORED`; of a step: `LEASE_LOST`, `TOO_LATE` or `RESTORED`;
-    of a reopening: `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`; of an operator's command: `COMMAND_REPEATED`."""
+    """`PAUSED`, `RETRIES_PAUSED`, `LEASE_LOST`, `EXPIRED`, `TOO_EARLY` or `RESTORED`; of a step: `LEASE_LOST`,
+    `TOO_LATE` or `RESTORED`; of a reopening: `ATTEMPT_UNRESOLVED` or `DISCREPANCY_OPEN`; of an operator's command:
+    `COMMAND_REPEATED`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from nepxy.actors.context import EngineParts, Ownership
 from nepxy.actors.messages import SlotFreed, SlotOffered, SlotRefused, SlotResult, WantSlot
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.engine.breaker import Forced
+from nepxy.engine.controls import NO_OVERRIDES, EngineControls, ProviderOverrides
 from nepxy.engine.events import Work
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, TransactionId, shard_of
@@ -21,6 +23,7 @@ from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import LoopActor, Runtime
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
@@ -40,6 +43,10 @@ class FakeStore:
     paused: dict[str, str] = field(default_factory=dict)
     short: dict[str, Shortfall] = field(default_factory=dict)
     pause_log: list[tuple[str, bool, str]] = field(default_factory=list)
+    overrides: dict[str, ProviderOverrides] = field(default_factory=dict)
+    engine: EngineControls = field(default_factory=EngineControls)
+    commands: list[tuple[str, str, str, str]] = field(default_factory=list)
+    """Who, what, to whom and why, of all that is neither a pause nor a resume."""
     doubt: list[DoubtFigures] = field(default_factory=list)
     flight: list[FlightFigures] = field(default_factory=list)
     held: dict[int, int] = field(default_factory=lambda: dict.fromkeys(range(SHARDS), 1))
@@ -110,7 +117,14 @@ class FakeStore:
         return dict(self.short)
 
     async def set_paused(
-        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+        self,
+        provider: str,
+        *,
+        paused: bool,
+        reason: str,
+        who: str,
+        shortfall: Shortfall | None = None,
+        by: By | None = None,
     ) -> None:
         await self._reach()
         if not paused and shortfall is not None and self.short.get(provider) != shortfall:
@@ -123,6 +137,32 @@ class FakeStore:
                 self.short[provider] = shortfall
         else:
             self.paused.pop(provider, None)
+
+    async def controls(self) -> Controls:
+        await self._reach()
+        return Controls(providers=dict(self.overrides), engine=self.engine)
+
+    async def set_overrides(
+        self, provider: str, command: str, values: Mapping[str, Any], by: By
+    ) -> ProviderOverrides:
+        await self._reach()
+        now = overridden(self.overrides.get(provider, NO_OVERRIDES), values)
+        self.overrides[provider] = now
+        self.commands.append((by.who, command, f"providers/{provider}", by.reason))
+        return now
+
+    async def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
+        await self._reach()
+        self.engine = replace(self.engine, **values)
+        self.commands.append((by.who, command, "supervisor", by.reason))
+        return self.engine
+
+    async def note_command(
+        self, target: str, command: str, by: By, after: Mapping[str, Any] | None = None
+    ) -> bool:
+        await self._reach()
+        self.commands.append((by.who, command, target, by.reason))
+        return True
 
     async def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
         await self._reach()
@@ -143,6 +183,14 @@ class FakeStore:
     async def flight_figures(self, *, shards: Sequence[int]) -> list[FlightFigures]:
         await self._reach()
         return list(self.flight)
+
+
+def overridden(before: ProviderOverrides, values: Mapping[str, Any]) -> ProviderOverrides:
+    """As the database's statement sets columns."""
+    named = dict(values)
+    if "breaker_forced" in named:
+        named["breaker_forced"] = Forced(named["breaker_forced"])
+    return replace(before, **named)
 
 
 class Sink(LoopActor):

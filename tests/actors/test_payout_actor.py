@@ -77,7 +77,7 @@ async def test_a_fact_is_decided_again_even_if_the_first_reload_fails() -> None:
         name="TMONEY",
         engine=engine,
         adapter=None,
-        policy=a_policy(),
+        configured=a_policy(),
         door=ProviderDoor(ref=sink),
         supervisor=sink,
     )

@@ -76,7 +76,7 @@ class Stage:
             name="TMONEY",
             engine=engine,
             adapter=None,
-            policy=a_policy(),
+            configured=a_policy(),
             door=ProviderDoor(ref=self.sink),
             supervisor=self.sink,
         )

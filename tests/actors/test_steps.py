@@ -107,7 +107,7 @@ class Stage:
             name="TMONEY",
             engine=engine_parts(self.runtime, self.store, self.ledger, metrics),
             adapter=self.adapter,  # type: ignore[arg-type]  # nobody asks it anything else here
-            policy=a_policy(),
+            configured=a_policy(),
             door=ProviderDoor(ref=self.ear),
             supervisor=self.ear,
         )

@@ -12,6 +12,7 @@ from structlog.testing import LogCapture
 
 from nepxy.actors import payout as payout_module
 from nepxy.actors.doubt_watcher import DoubtWatcher
+from nepxy.actors.engine_control import Hooks
 from nepxy.actors.messages import (
     AcceptPayout,
     CancelPayout,
@@ -174,6 +175,7 @@ class Town:
         self.metrics, self.registry = new_metrics()
         self.written: list[Any] = []
         self.escalated: list[str] = []
+        self.hooks = Hooks()
         self.adapters = {name: FakeAdapter(name, self) for name in ("TMONEY", "FLOOZ")}
         self.journal = FakeJournal.start(store=self.store, written=self.written, runtime=self.runtime)
         self.parts = engine_parts(self.runtime, self.store, self.journal, self.metrics, **parts)
@@ -200,6 +202,7 @@ class Town:
             setups=setups,
             limits=SupervisorLimits(),
             escalate=self.escalated.append,
+            hooks=self.hooks,
             runtime=self.runtime,
         )
 

@@ -28,6 +28,7 @@ async def test_a_healthy_process_says_who_it_is(served: Served) -> None:
             "state": "running",
             "standby_owner": None,
             "shards_held": 256,
+            "intake_open": True,
             "payouts_in_memory": 3,
             "journal_ok": True,
         },

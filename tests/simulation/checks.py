@@ -43,6 +43,8 @@ def _pauses(town: Town) -> Iterator[str]:
     """The engine lifts only its own pauses, and every pause ends (rule 10)."""
     last: dict[str, AuditRow] = {}
     for row in town.tables.audit:
+        if row.command not in ("pause", "resume"):
+            continue
         before = last.get(row.target)
         if row.command == "resume" and row.who == "engine" and (before is None or before.who != "engine"):
             yield f"the engine lifted the pause of {row.target} by {before.who if before else 'nobody'} (rule 10)"
@@ -214,6 +216,10 @@ def _history(town: Town, payout: Payout) -> Iterator[str]:
         for provider, begin, end in town.pauses:
             if provider == payout.provider and begin < intent.at < end:
                 yield f"{name}: an attempt began while {provider} was paused (rule 10)"
+        for provider, begin, end in town.retry_pauses:
+            again = (intent.attempt or 0) > 1
+            if provider == payout.provider and again and begin < intent.at < end:
+                yield f"{name}: sent again while retries to {provider} were paused (rule 10)"
     payout.check()
 
 

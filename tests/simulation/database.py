@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar, assert_never
+from typing import Any, Final, TypeVar, assert_never
 
+from nepxy.engine.breaker import Forced
+from nepxy.engine.controls import NO_OVERRIDES, EngineControls, ProviderOverrides
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, Status, SubmissionRef, TransactionId, shard_of
 from nepxy.errors import InvariantViolation
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
@@ -185,6 +188,8 @@ class Tables:
     paused_by: dict[str, str] = field(default_factory=dict)
     shortfalls: dict[str, Shortfall] = field(default_factory=dict)
     """Of those, the ones that the engine paused for want of money."""
+    overrides: dict[str, ProviderOverrides] = field(default_factory=dict)
+    engine: EngineControls = field(default_factory=EngineControls)
     leases: list[LeaseRow] = field(default_factory=list)
     audit: list[AuditRow] = field(default_factory=list)
 
@@ -200,6 +205,8 @@ class Tables:
             paused=dict(self.paused),
             paused_by=dict(self.paused_by),
             shortfalls=dict(self.shortfalls),
+            overrides=dict(self.overrides),
+            engine=self.engine,
             leases=list(self.leases),
             audit=list(self.audit),
         )
@@ -371,8 +378,14 @@ class ModelDatabase:
         return self._joined(each for each in sorted(self._parked) if each in wanted)
 
     def joinable_webhooks(self, *, limit: int) -> list[StoredWebhook]:
-        """Parked webhooks whose payout has become known."""
-        return self._joined(sorted(self._parked))[:limit]
+        """Parked webhooks whose payout has become known: so many of each provider."""
+        seen: Counter[str] = Counter()
+        found = []
+        for stored in self._joined(sorted(self._parked)):
+            seen[stored.webhook.provider] += 1
+            if seen[stored.webhook.provider] <= limit:
+                found.append(stored)
+        return found
 
     def acquire_or_renew(self, *, node_id: str, ttl_s: float) -> HeldShards:
         """Renew a node's leases, and take what is free."""
@@ -445,6 +458,43 @@ class ModelDatabase:
         self.tables.audit.append(
             AuditRow(at=self._now(), who=who, command=command, target=f"providers/{provider}", reason=reason)
         )
+
+    def controls(self) -> Controls:
+        """All that operators have set; when a pause began, this model does not keep."""
+        names = {*self.tables.overrides, *self.tables.paused_by}
+        providers = {
+            name: replace(self._overrides_of(name), paused_by=self.tables.paused_by.get(name, ""))
+            for name in names
+        }
+        return Controls(providers=providers, engine=self.tables.engine)
+
+    def set_overrides(
+        self, provider: str, command: str, values: Mapping[str, Any], by: By
+    ) -> ProviderOverrides:
+        """Do a command that sets something for a provider."""
+        named = dict(values)
+        if "breaker_forced" in named:
+            named["breaker_forced"] = Forced(named["breaker_forced"])
+        now = replace(self._overrides_of(provider), **named)
+        self.tables.overrides[provider] = now
+        self.note_command(f"providers/{provider}", command, by)
+        return self.controls().providers[provider]
+
+    def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
+        """Do a command that sets something for the engine."""
+        self.tables.engine = replace(self.tables.engine, **values)
+        self.note_command("supervisor", command, by)
+        return self.tables.engine
+
+    def note_command(self, target: str, command: str, by: By) -> bool:
+        """Keep a command; its own id, this model does not know."""
+        self.tables.audit.append(
+            AuditRow(at=self._now(), who=by.who, command=command, target=target, reason=by.reason)
+        )
+        return True
+
+    def _overrides_of(self, provider: str) -> ProviderOverrides:
+        return self.tables.overrides.get(provider, NO_OVERRIDES)
 
     def doubt_figures(self, *, shards: Sequence[int]) -> list[DoubtFigures]:
         """What is in doubt and in review on these shards, by provider."""
@@ -572,6 +622,8 @@ class ModelDatabase:
             return "TOO_EARLY"
         if row.provider in self.tables.paused:
             return "PAUSED"
+        if write.after.attempt_count > 1 and self._overrides_of(row.provider).retries_paused:
+            return "RETRIES_PAUSED"
         return None if self._holds_lease(write, now) else "LEASE_LOST"
 
     def _holds_lease(self, write: MovePayout, now: datetime) -> bool:

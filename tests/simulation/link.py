@@ -14,11 +14,13 @@ from typing import Any
 
 from nepxy.actors.batch_commit import commit_batch
 from nepxy.actors.journal_writer import BatchWritten, WriteBatch, WriterFaltered
+from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.restored import Restored
 from nepxy.errors import DatabaseUnavailable
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.controls import By, Controls
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
@@ -233,7 +235,14 @@ class SimStore:
         return short
 
     async def set_paused(
-        self, provider: str, *, paused: bool, reason: str, who: str, shortfall: Shortfall | None = None
+        self,
+        provider: str,
+        *,
+        paused: bool,
+        reason: str,
+        who: str,
+        shortfall: Shortfall | None = None,
+        by: By | None = None,
     ) -> None:
         """See `Store`."""
         await self._read(
@@ -241,6 +250,32 @@ class SimStore:
                 provider, paused=paused, reason=reason, who=who, shortfall=shortfall
             )
         )
+
+    async def controls(self) -> Controls:
+        """See `Store`."""
+        found: Controls = await self._read(self._database.controls)
+        return found
+
+    async def set_overrides(
+        self, provider: str, command: str, values: Mapping[str, Any], by: By
+    ) -> ProviderOverrides:
+        """See `Store`."""
+        now: ProviderOverrides = await self._read(
+            lambda: self._database.set_overrides(provider, command, values, by)
+        )
+        return now
+
+    async def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
+        """See `Store`."""
+        now: EngineControls = await self._read(lambda: self._database.set_engine(command, values, by))
+        return now
+
+    async def note_command(
+        self, target: str, command: str, by: By, after: Mapping[str, Any] | None = None
+    ) -> bool:
+        """See `Store`."""
+        is_new: bool = await self._read(lambda: self._database.note_command(target, command, by))
+        return is_new
 
     async def accounts_in_flight(self, *, shards: Sequence[int]) -> Sequence[AccountFigures]:
         """See `Store`; what is told of it nobody reads here."""

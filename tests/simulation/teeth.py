@@ -231,6 +231,16 @@ def _pauses_are_ignored_by_the_intent() -> Any:
     return patch.object(ModelDatabase, "_denied", lenient)
 
 
+def _retry_pauses_are_ignored_by_the_intent() -> Any:
+    denied = ModelDatabase._denied
+
+    def lenient(self: ModelDatabase, write: MovePayout, row: Payout, now: Any) -> str | None:
+        reason = denied(self, write, row, now)
+        return None if reason == "RETRIES_PAUSED" else reason
+
+    return patch.object(ModelDatabase, "_denied", lenient)
+
+
 def _transitions_leave_no_row() -> Any:
     move = ModelDatabase._move
 
@@ -279,6 +289,9 @@ TEETH: Mapping[str, Tooth] = {
     "rule 9: a hint settles": Tooth(breaks=_hints_are_believed, says="is CONFIRMED, and no money left"),
     "rule 10: an attempt begins while paused": Tooth(
         breaks=_pauses_are_ignored_by_the_intent, says="was paused (rule 10)"
+    ),
+    "rule 10: sent again while retries are paused": Tooth(
+        breaks=_retry_pauses_are_ignored_by_the_intent, says="retries to"
     ),
     "rule 10: another account is asked": Tooth(
         breaks=_another_account_will_do, says="through another account than its own"

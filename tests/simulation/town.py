@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any, Protocol
 
@@ -24,6 +25,7 @@ from nepxy.engine.decide import Policy
 from nepxy.engine.outcomes import Finding, StatusReport
 from nepxy.engine.payout import Payout, Status, TransactionId
 from nepxy.engine.retry import RetryPolicy
+from nepxy.storage.controls import By
 from nepxy.storage.writes import WebhookRow
 from tests.simulation import contracts
 from tests.simulation.client import INSTALLATION, Client, ClientHabits, Wish
@@ -83,6 +85,8 @@ class Weather:
     account_changes_at_s: float | None
     """When the operator configures another account for one provider."""
     operator_pauses_s: tuple[tuple[float, float], ...]
+    operator_steers_s: tuple[tuple[float, float, str], ...]
+    """When, for how long, and by which command."""
 
     @classmethod
     def drawn(cls, rng: Random) -> Weather:
@@ -143,6 +147,10 @@ class Weather:
             clock_offsets_s=tuple(rng.choice((0.0, 0.0, -3.0, 3.0, 40.0)) for _ in range(2)),
             account_changes_at_s=rng.uniform(30, POSTING_S + 100) if rng.random() < 0.08 else None,
             operator_pauses_s=tuple((some_time(), rng.uniform(5, 200)) for _ in range(rng.choice((0, 1, 2)))),
+            operator_steers_s=tuple(
+                (some_time(), rng.uniform(5, 200), rng.choice(tuple(STEERS)))
+                for _ in range(rng.choice((0, 0, 1, 2)))
+            ),
         )
 
     @classmethod
@@ -163,6 +171,25 @@ class Weather:
             provider_habits={name: habits(contract) for name, contract in cast.items()},
             wishes=2 * weather.wishes,
         )
+
+
+STEERS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "pause_retries": (
+        {"retries_paused": True, "retries_paused_reason": "down"},
+        {"retries_paused": False, "retries_paused_reason": ""},
+    ),
+    "set_backoff": (
+        {"backoff_base_s": 1.0, "backoff_cap_s": 5.0},
+        {"backoff_base_s": None, "backoff_cap_s": None},
+    ),
+    "set_pace": (
+        {"requests_per_s": 0.2, "concurrency_max": 1},
+        {"requests_per_s": None, "concurrency_max": None},
+    ),
+    "open_breaker": ({"breaker_forced": "open"}, {"breaker_forced": ""}),
+    "close_breaker": ({"breaker_forced": "closed"}, {"breaker_forced": ""}),
+}
+"""What each command sets, and what takes it back."""
 
 
 class _Counting(Protocol):
@@ -212,9 +239,12 @@ class Town:
         """References of which a signed webhook said that the money was taken back, and which the engine took."""
         self.pauses: list[tuple[str, datetime, datetime]] = []
         """Provider, from, until: when the operator had it paused, in the database."""
+        self.retry_pauses: list[tuple[str, datetime, datetime]] = []
+        """The same of retries alone."""
         self._kills = sorted(self.weather.kills)
         self._freezes = sorted(self.weather.freezes)
         self._strike_at: int | None = None
+        self._steered: dict[str, None] = {}
         self._quiet_since: datetime | None = None
         """Since when the providers have had nothing in flight: from then on the engine may find out everything."""
 
@@ -250,6 +280,8 @@ class Town:
             world.call_later(at_s, lambda for_s=for_s: self._database_away(for_s))  # type: ignore[misc]
         for at_s, for_s in weather.operator_pauses_s:
             world.call_later(at_s, lambda for_s=for_s: self._operator_pauses(for_s))  # type: ignore[misc]
+        for at_s, for_s, command in weather.operator_steers_s:
+            world.call_later(at_s, partial(self._operator_steers, for_s, command))
         if weather.account_changes_at_s is not None:
             world.call_later(weather.account_changes_at_s, self._change_account)
         world.call_later(20.0, self._operator_unblocks)
@@ -416,6 +448,26 @@ class Town:
                 self.injected["operator_unblocks"] += 1
                 self.database.set_paused(name, paused=False, reason="", who="operator")
         self.world.call_later(60.0, self._operator_unblocks)
+
+    def _operator_steers(self, for_s: float, command: str) -> None:
+        """Somebody sets something for a provider, and takes it back; one at a time, so that it is known what holds."""
+        name = self.world.rng.choice(PROVIDERS)
+        if name in self._steered:
+            return
+        self._steered[name] = None
+        self.injected[command] += 1
+        by = By(who="operator", reason="down")
+        begin = self.world.now()
+        if command == "pause_retries":
+            self.retry_pauses.append((name, begin, begin + timedelta(seconds=for_s)))
+        does, undoes = STEERS[command]
+        self.database.set_overrides(name, command, does, by)
+
+        def undo() -> None:
+            del self._steered[name]
+            self.database.set_overrides(name, command, undoes, by)
+
+        self.world.call_later(for_s, undo)
 
     def _operator_pauses(self, for_s: float) -> None:
         name = self.world.rng.choice(self.names)

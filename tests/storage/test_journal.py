@@ -379,6 +379,23 @@ def test_an_intent_is_denied_while_its_provider_is_paused(journal: Journal) -> N
     journal.moved(an_intent(payout, epoch))
 
 
+def test_only_a_further_attempt_is_denied_while_retries_are_paused(journal: Journal) -> None:
+    epoch = journal.leased()
+    by = controls.By(who="operator:ada", reason="it is down")
+    paused = {"retries_paused": True, "retries_paused_reason": "it is down"}
+    controls.set_overrides(journal.database, "TMONEY", "pause_retries", paused, by)
+    payout = journal.moved(an_intent(journal.created(), epoch))
+    journal.rows("UPDATE app.mobile_money_payouts SET answer_by = clock_timestamp() - interval '1 second'")
+    again = an_intent(payout, epoch)
+
+    assert again.after.attempt_count == 2
+    assert journal.one(again) == IntentDenied(reason="RETRIES_PAUSED")
+
+    resumed = {"retries_paused": False, "retries_paused_reason": ""}
+    controls.set_overrides(journal.database, "TMONEY", "resume_retries", resumed, by)
+    journal.moved(again)
+
+
 def test_the_pause_of_another_provider_denies_nothing(journal: Journal) -> None:
     controls.set_paused(journal.database, "MTN_BJ", paused=True, reason="float", who="operator:ada")
     journal.moved(an_intent(journal.created(), journal.leased()))

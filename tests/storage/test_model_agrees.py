@@ -16,6 +16,7 @@ import orjson
 import peewee
 import pytest
 
+from nepxy.engine.controls import NO_OVERRIDES
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import SHARDS, Payout, ProviderRef, Status, SubmissionRef, TransactionId
@@ -345,6 +346,22 @@ class Both:
         self.model.set_paused(provider, **wish)
         assert self.model.paused_providers() == controls.paused_providers(self.real)
         assert self.model.shortfalls() == controls.shortfalls(self.real)
+        self.compare_controls()
+
+    def retries_paused(self, provider: str, paused: bool) -> None:
+        by = controls.By(who="operator:ama", reason="it is down")
+        command = "pause_retries" if paused else "resume_retries"
+        values = {"retries_paused": paused, "retries_paused_reason": "it is down" if paused else ""}
+        controls.set_overrides(self.real, provider, command, values, by)
+        self.model.set_overrides(provider, command, values, by)
+        self.compare_controls()
+
+    def compare_controls(self) -> None:
+        def told(found: controls.Controls) -> dict[str, Any]:
+            named = {name: replace(one, paused_at=None) for name, one in found.providers.items()}
+            return {name: one for name, one in named.items() if one != NO_OVERRIDES}
+
+        assert told(self.model.controls()) == told(controls.controls(self.real))
         assert [
             (row.who, row.command, row.target, row.reason) for row in self.model.tables.audit
         ] == self.rows("SELECT who, command, target, reason FROM app.audit_log ORDER BY audit_id")
@@ -547,6 +564,8 @@ def test_the_model_answers_and_keeps_what_postgresql_does(both: Both, seed: int)
             short = rng.choice((None, Shortfall(amount=rng.choice((1, 2)), currency="XOF")))
             who = rng.choice(("engine", "operator:ada"))
             both.paused(rng.choice(PROVIDERS), rng.random() < 0.3, who=who, shortfall=short)
+            if rng.random() < 0.3:
+                both.retries_paused(rng.choice(PROVIDERS), rng.random() < 0.5)
             if rng.random() < 0.7:
                 # What is paused for good denies every intent.
                 for provider in PROVIDERS:

@@ -45,6 +45,7 @@ EXAMPLES: list[Callable[[], errors.NepXyError]] = [
     lambda: errors.WebhookRefused("MISSING_STATUS", "TMONEY"),
     lambda: errors.DatabaseUnavailable(),
     lambda: errors.Draining(),
+    lambda: errors.IntakePaused(),
     lambda: errors.NodeStandby(),
     lambda: errors.EngineBusy(),
     lambda: errors.EngineTimeout(10.0),

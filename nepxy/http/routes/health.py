@@ -30,7 +30,11 @@ async def healthz(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """200 only where a payout would be taken and worked on; else 503 with every reason."""
+    """200 only where a payout would be taken and worked on; else 503 with every reason.
+
+    An intake that operators paused on all nodes is no such reason: a balancer that then had no node left would turn
+    away webhooks, too. `engine.intake_open` says so.
+    """
     parts = parts_of(request)
     view, up, pending = await asyncio.gather(
         parts.engine_view.answer(), parts.database_up.answer(), parts.migrations_pending.answer()
@@ -61,7 +65,7 @@ def _engine_reasons(view: EngineView | None) -> list[str]:
     if view is None:
         return ["ENGINE_NOT_ANSWERING"]
     reasons = []
-    if view.state is EngineState.DRAINING:
+    if view.state is EngineState.DRAINING or view.drains_here:
         reasons.append("DRAINING")
     elif view.state is EngineState.STANDBY:
         reasons.append("STANDBY")
@@ -80,6 +84,7 @@ def _engine(view: EngineView | None) -> dict[str, Any]:
         "state": view.state.value if view else "not_answering",
         "standby_owner": view.other_owner if view else None,
         "shards_held": view.shards_held if view else 0,
+        "intake_open": view.intake_open if view else False,
         "payouts_in_memory": view.payouts_in_memory if view else 0,
         "journal_ok": view.journal_ok if view else False,
     }

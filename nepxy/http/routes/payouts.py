@@ -12,10 +12,12 @@ from nepxy.engine.explain import explain
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.routing import Choice, Wanted, choose_provider, ticket_of, with_pauses
 from nepxy.errors import (
+    Draining,
     DuplicateExternalRef,
     EngineBusy,
     FieldProblem,
     IdempotencyConflict,
+    IntakePaused,
     InvariantViolation,
     PayoutNotCancellable,
     PayoutNotFound,
@@ -69,7 +71,14 @@ async def create(request: web.Request) -> web.Response:
         request_id=request_id_of(request),
         external_ref_unique=caller.external_ref_unique,
     )
-    return _created(parts, create, wanted, await parts.engine.ask(AcceptPayout(create=create)))
+    try:
+        answer = await parts.engine.ask(AcceptPayout(create=create))
+    except (IntakePaused, Draining):
+        known = await parts.front.reader.run(find_key, caller.client_id, key)
+        if known is None:
+            raise
+        answer = known
+    return _created(parts, create, wanted, answer)
 
 
 async def read(request: web.Request) -> web.Response:
