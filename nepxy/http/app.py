@@ -11,7 +11,17 @@ from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.middleware import observed, problems
 from nepxy.http.parts import PARTS, make_parts
-from nepxy.http.routes import auth, console, control, health, metrics, operator_payouts, payouts, webhooks
+from nepxy.http.routes import (
+    api_docs,
+    auth,
+    console,
+    control,
+    health,
+    metrics,
+    operator_payouts,
+    payouts,
+    webhooks,
+)
 
 ROUTES: Final = (
     *auth.ROUTES,
@@ -21,6 +31,7 @@ ROUTES: Final = (
     *control.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
+    *api_docs.ROUTES,
     *console.ROUTES,
 )
 

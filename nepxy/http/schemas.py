@@ -156,18 +156,43 @@ class Party(Incoming):
 class PayoutRequest(Incoming):
     """`POST /v1/payouts`. A field that others are checked against stands before them."""
 
-    provider: Provider | None = None
-    country: Country
-    currency: Currency
-    amount: StrictInt
-    phone_e164: Annotated[str, Field(max_length=40)]
-    external_ref: ExternalRef
-    recipient: Party | None = None
-    sender: Party | None = None
-    purpose: Name | None = None
-    expires_at: Moment | None = None
-    note: Note | None = None
-    metadata: Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_MAX)] | None = None
+    provider: Annotated[
+        Provider | None,
+        Field(
+            description="Optional: without it, the number's network and country choose.", examples=["TMONEY"]
+        ),
+    ] = None
+    country: Annotated[Country, Field(description="The number's, ISO 3166 alpha-2.", examples=["TG"])]
+    currency: Annotated[Currency, Field(description="ISO 4217.", examples=["XOF"])]
+    amount: Annotated[
+        StrictInt,
+        Field(
+            description="In the currency's minor unit; XOF has none: 1000 is 1000 francs.", examples=[1000]
+        ),
+    ]
+    phone_e164: Annotated[
+        str, Field(max_length=40, description="With + and country code.", examples=["+22890001234"])
+    ]
+    external_ref: Annotated[
+        ExternalRef,
+        Field(description="Your own name for the payout; echoed.", examples=["salary-2026-11-awa"]),
+    ]
+    recipient: Annotated[Party | None, Field(description="Who is paid; some providers require it.")] = None
+    sender: Annotated[Party | None, Field(description="Who pays, where it is not the account's owner.")] = (
+        None
+    )
+    purpose: Annotated[Name | None, Field(description="Of the remittance.", examples=["FAMILY_SUPPORT"])] = (
+        None
+    )
+    expires_at: Annotated[
+        Moment | None,
+        Field(description="Until when an unsent payout is tried; 72 hours from now by default."),
+    ] = None
+    note: Annotated[Note | None, Field(description="For you; never sent to the provider.")] = None
+    metadata: Annotated[
+        Annotated[dict[MetadataKey, MetadataValue], Field(max_length=METADATA_MAX)] | None,
+        Field(description="Short texts, integers and booleans of yours; echoed."),
+    ] = None
 
     @property
     def number(self) -> Msisdn:
