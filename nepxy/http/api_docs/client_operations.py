@@ -67,6 +67,7 @@ CLIENT_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             "DUPLICATE_EXTERNAL_REF",
             "PROVIDER_UNKNOWN",
             "PROVIDER_DISABLED",
+            "INTAKE_PAUSED",
             *ENGINE_AWAY,
         ),
     ),
