@@ -177,6 +177,7 @@ def _greet(
     console.print(
         Panel.fit(
             f"Engine   {base}   (health: /healthz, readiness: /readyz, metrics: /metrics)\n"
+            f"Console  {base}/console   (what operators see and do)\n"
             f"Sandbox  http://127.0.0.1:{sandbox_port}   (what moved money: /_sandbox/ledger)\n"
             f"Data     {settings.data_dir}   Ctrl-C stops everything; the next run carries on.",
             title="NepXy is ready to take a payout",
@@ -186,6 +187,10 @@ def _greet(
     # Plain lines, so that they can be copied whole.
     typer.echo(f"\nexport TOKEN={client}")
     typer.echo(f"export OPERATOR_TOKEN={token(people['operator_id'], ('admin',))}\n")
+    typer.echo(
+        "The console's sign-in, for development alone:\n"
+        f"operator id {people['operator_id']}\nsecret      {people['operator_secret']}\n"
+    )
     typer.echo(
         "Operators' commands, here without any setting (elsewhere with NEPXY_URL and NEPXY_TOKEN):\n"
         ".venv/bin/nepxy doctor\n.venv/bin/nepxy payouts list --watch\n"
