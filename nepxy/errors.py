@@ -36,6 +36,7 @@ _TABLE = (
     ("JSON_INVALID", 400, "Body is not JSON", "Send one JSON object, in UTF-8."),
     ("CONTENT_TYPE_UNSUPPORTED", 415, "Content type not supported", "Send Content-Type: application/json."),
     ("BODY_TOO_LARGE", 413, "Body too large", "Send a smaller body; the message names the limit in bytes."),
+    ("BODY_TOO_SLOW", 408, "Body too slow", "Send the whole body at once; the same key may be used again."),
     ("VALIDATION_FAILED", 422, "Fields are wrong", "Mend each field in `fields`; the key may be used again."),
     ("CURSOR_INVALID", 400, "Cursor is not ours", "Start again without `cursor`; never build one yourself."),
     ("ROUTE_NOT_FOUND", 404, "No such path", "Compare the path with the API's description."),
@@ -439,6 +440,19 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, bytes_max: int) -> None:
         super().__init__(self.fixed_code, f"the body is larger than {bytes_max} bytes")
+
+
+class BodyTooSlow(RequestError):
+    """408: the body was not here in time; nothing of it was looked at.
+
+    Args:
+        limit_s: how long it might have taken, in seconds.
+    """
+
+    fixed_code = "BODY_TOO_SLOW"
+
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(self.fixed_code, f"the body was not here within {limit_s:g} s")
 
 
 class CursorInvalid(RequestError):

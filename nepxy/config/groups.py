@@ -123,6 +123,10 @@ class HttpSettings(Group):
         65_536, "NEPXY_BODY_BYTES_MAX", ge=1_024, le=16_777_216,
         description="The largest request body in bytes; a larger one gets 413.",
     )  # fmt: skip
+    body_s_max: float = setting(
+        10.0, "NEPXY_BODY_S_MAX", gt=0, le=300,
+        description="How many seconds a request body may take to arrive; a slower one gets 408.",
+    )  # fmt: skip
     ask_timeout_s: float = setting(
         10.0, "NEPXY_ASK_TIMEOUT_S", gt=0, le=300,
         description="How many seconds a request waits for the engine before it gets 503.",

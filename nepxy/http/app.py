@@ -6,6 +6,7 @@ from typing import Final
 
 from aiohttp import web
 
+from nepxy.http.bodies import BODY_S_MAX
 from nepxy.http.cors import cors
 from nepxy.http.front import FrontEnd
 from nepxy.http.metrics import HttpMetrics
@@ -58,6 +59,7 @@ def create_app(front: FrontEnd) -> web.Application:
         client_max_size=settings.http.body_bytes_max,
     )
     app[PARTS] = make_parts(front, measured)
+    app[BODY_S_MAX] = settings.http.body_s_max
     app[webhooks.ALLOWANCE] = webhooks.allowance()
     for method, path, handler in ROUTES:
         if method == "GET":

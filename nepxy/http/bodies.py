@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from nepxy.errors import BadJson, BodyTooLarge, ContentTypeUnsupported
+from nepxy.errors import BadJson, BodyTooLarge, BodyTooSlow, ContentTypeUnsupported
 
 JSON = "application/json"
+BODY_S_MAX: Final = web.AppKey("body_s_max", float)
+"""How many seconds a body may take: who sends a byte a minute holds a place as well as who pays."""
 
 
 async def read_body(request: web.Request) -> bytes:
@@ -19,12 +22,17 @@ async def read_body(request: web.Request) -> bytes:
 
     Raises:
         BodyTooLarge: before more than the limit was read.
+        BodyTooSlow: it was not here in time.
     """
     limit = request.client_max_size
     if request.content_length is not None and request.content_length > limit:
         raise BodyTooLarge(limit)
+    limit_s = request.app[BODY_S_MAX]
     try:
-        return await request.read()
+        async with asyncio.timeout(limit_s):
+            return await request.read()
+    except TimeoutError:
+        raise BodyTooSlow(limit_s) from None
     except web.HTTPRequestEntityTooLarge:
         raise BodyTooLarge(limit) from None
 

@@ -10,6 +10,7 @@ import structlog
 from aiohttp import ClientPayloadError, web
 from aiohttp.typedefs import Handler
 
+from nepxy.config.groups import Environment
 from nepxy.errors import (
     BadJson,
     BodyTooLarge,
@@ -34,6 +35,8 @@ SECURITY_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
 }
+HSTS: Final = f"max-age={365 * 86_400}"
+"""RFC 6797: a browser that came by HTTPS once never comes by HTTP again. In production only: development has no TLS."""
 QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Machines ask these all day long; their lines are for debugging."""
 
@@ -59,6 +62,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         response.headers["X-Request-ID"] = request_id
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+        if parts.front.settings.env is Environment.PROD:
+            response.headers.setdefault("Strict-Transport-Security", HSTS)
         return response
     finally:
         duration_s = loop.time() - began_at_s

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.http.conftest import Served, StartServed
+import asyncio
+
+from tests.http.conftest import Served, StartPaper, StartServed
 from tests.http.support import a_request, bearer, keyed
 
 
@@ -26,3 +28,20 @@ async def test_wrong_secrets_are_throttled_before_they_are_hashed(served: Served
     assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert (await answers[-1].json())["code"] == "TOO_MANY_TRIES"
+
+
+async def test_a_body_that_dawdles_is_not_waited_for(start_paper: StartPaper) -> None:
+    paper = await start_paper({"NEPXY_BODY_S_MAX": "0.05"})
+    host, port = paper.client.server.host, paper.client.server.port
+    reader, writer = await asyncio.open_connection(host, port)
+    head = "".join(f"{name}: {value}\r\n" for name, value in keyed().items())
+    writer.write(
+        f"POST /v1/payouts HTTP/1.1\r\nHost: x\r\n{head}Content-Type: application/json\r\n"
+        'Content-Length: 100\r\n\r\n{"amount":'.encode()
+    )
+    answer = await reader.readuntil(b"}")
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"BODY_TOO_SLOW" in answer
+    assert paper.engine.seen == []

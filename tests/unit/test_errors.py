@@ -30,6 +30,7 @@ EXAMPLES: list[Callable[[], errors.NepXyError]] = [
     lambda: errors.PayoutNotFound("0192a3b4-5678-7123-8123-123456789012"),
     lambda: errors.PayoutNotCancellable("0192a3b4-5678-7123-8123-123456789012", "SENT"),
     lambda: errors.RateLimited(1),
+    lambda: errors.BodyTooSlow(10),
     lambda: errors.TokenMissing(),
     lambda: errors.TokenInvalid(),
     lambda: errors.TokenExpired(),

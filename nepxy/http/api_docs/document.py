@@ -37,7 +37,13 @@ _OF_CALLERS: Final[Mapping[Caller, tuple[str, ...]]] = {
         "CSRF_TOKEN_WRONG",
     ),
 }
-_OF_BODIES: Final = ("JSON_INVALID", "BODY_TOO_LARGE", "CONTENT_TYPE_UNSUPPORTED", "VALIDATION_FAILED")
+_OF_BODIES: Final = (
+    "JSON_INVALID",
+    "BODY_TOO_LARGE",
+    "BODY_TOO_SLOW",
+    "CONTENT_TYPE_UNSUPPORTED",
+    "VALIDATION_FAILED",
+)
 _OF_THE_DATABASE: Final = ("DATABASE_UNAVAILABLE",)
 _OF_ALL: Final = ("JSON_INVALID", "INTERNAL_ERROR")
 """`JSON_INVALID` also stands for a request that cannot be read at all."""
