@@ -23,6 +23,7 @@ from rich.panel import Panel
 
 from nepxy.cli.dev_accounts import account_variables
 from nepxy.cli.parts import database_of, reader_of, stop_with
+from nepxy.cli.people import CLIENT_ID, OPERATOR_ID
 from nepxy.config.environ import process_environ
 from nepxy.config.settings import Settings
 from nepxy.http.tokens import issue_token
@@ -31,8 +32,6 @@ from nepxy.storage.people import save_client, save_operator
 
 START_S_MAX: Final = 60.0
 DEV_TOKEN_S: Final = 12 * 3600
-CLIENT_ID: Final = "dev-client"
-OPERATOR_ID: Final = "dev-operator"
 
 
 def run(settings: Settings, *, sandbox_port: int) -> int:

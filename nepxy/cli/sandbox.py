@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from nepxy.cli.dev_accounts import sandbox_accounts
 from nepxy.cli.parts import stop_with
-from nepxy.sandbox.config import SandboxConfig
-from nepxy.sandbox.magic_table import lines
-from nepxy.sandbox.server import run
 
 
 def sandbox_command(
@@ -39,6 +35,11 @@ def sandbox_command(
     magic: Annotated[bool, typer.Option(help="Print the magic numbers, and end.")] = False,
 ) -> None:
     """Play all four providers: their protocols, webhooks, and magic numbers that force what can go wrong."""
+    from nepxy.cli.dev_accounts import sandbox_accounts
+    from nepxy.sandbox.config import SandboxConfig
+    from nepxy.sandbox.magic_table import lines
+    from nepxy.sandbox.server import run
+
     if magic:
         typer.echo("\n".join(lines()))
         return

@@ -17,6 +17,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.cli.support import nepxy
 from tests.journey.harness import free_port
 
 pytestmark = pytest.mark.timeout(240)
@@ -79,6 +80,10 @@ async def test_run_takes_a_payout_to_confirmed_and_carries_on_after_ctrl_c(data_
             if start == 0:
                 await until_paid_as_the_readme_says(base, f"http://127.0.0.1:{sandbox_port}", people)
             await until_kept(base, people, count=start + 1)
+            # The operators' commands find it without being told.
+            listed = await asyncio.to_thread(nepxy, "payouts", "list", "--json", environ=environ)
+            assert listed.status == 0, listed.err
+            assert len(listed.json()["payouts"]) >= start + 1
         finally:
             os.killpg(process.pid, signal.SIGINT)
             output, _ = await asyncio.to_thread(process.communicate, timeout=90)
