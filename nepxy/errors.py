@@ -174,6 +174,12 @@ _TABLE = (
         "Another payout has this provider reference",
         "Compare the two at the provider: one reference belongs to one payout.",
     ),
+    (
+        "BALANCE_UNKNOWN",
+        409,
+        "Provider did not tell our balance",
+        "Ask again later, or look at the provider's own portal: it says nothing about the money.",
+    ),
     ("PROPOSAL_NOT_FOUND", 404, "No such proposal", "List the open ones at /v1/admin/proposals."),
     (
         "PROPOSAL_CLOSED",
