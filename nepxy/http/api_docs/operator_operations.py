@@ -28,6 +28,7 @@ _REFUSED: Final = (
     "COMMAND_ID_CONFLICT",
     "PAYOUT_NOT_FOUND",
     "PROVIDER_UNKNOWN",
+    "BALANCE_UNKNOWN",
     *ENGINE_AWAY,
 )
 _DONE: Final = Success(

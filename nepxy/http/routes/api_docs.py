@@ -12,6 +12,7 @@ from aiohttp import web
 
 from nepxy.http.api_docs.client_operations import CLIENT_OPERATIONS
 from nepxy.http.api_docs.document import openapi
+from nepxy.http.api_docs.engine_operations import ENGINE_OPERATIONS
 from nepxy.http.api_docs.machine_operations import MACHINE_OPERATIONS
 from nepxy.http.api_docs.operation import Operation
 from nepxy.http.api_docs.operator_operations import OPERATOR_OPERATIONS
@@ -24,6 +25,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     **CLIENT_OPERATIONS,
     **PROVIDER_OPERATIONS,
     **OPERATOR_OPERATIONS,
+    **ENGINE_OPERATIONS,
     **MACHINE_OPERATIONS,
 }
 _PAGE_POLICY: Final = "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'"

@@ -1,0 +1,24 @@
+"""The document's words on the engine, its providers and its actors. Longer ones: docs/operators-api.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from nepxy.http.api_docs.client_operations import ENGINE_AWAY
+from nepxy.http.api_docs.operation import Operation
+from nepxy.http.api_docs.operator_operations import items, reading
+
+_GROUP: Final = "Engine"
+
+ENGINE_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
+    ("GET", "/v1/admin/providers"): reading(
+        "List the providers as they are now", group=_GROUP, schema=items("providers"), errors=ENGINE_AWAY
+    ),
+    ("GET", "/v1/admin/providers/{name}"): reading(
+        "Read a provider, with its account and its contract",
+        group=_GROUP,
+        errors=("PROVIDER_UNKNOWN", *ENGINE_AWAY),
+    ),
+    ("GET", "/v1/admin/engine"): reading("Read this node's engine", group=_GROUP, errors=ENGINE_AWAY),
+}
