@@ -6,8 +6,11 @@ proven is declared unknown, and unknown always means the careful action.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from nepxy.engine.failures import FailureCode
 
 
 class RepeatedReference(StrEnum):
@@ -68,6 +71,8 @@ class Capabilities:
     """Can it be asked whether a wallet takes money?"""
     requires: tuple[RequiredField, ...] = ()
     """What a request must say beyond what every payout needs."""
+    failures: Mapping[str, FailureCode] = field(default_factory=dict)
+    """What a client is told of the provider's reasons; any other is `NOT_PAID`."""
 
     @property
     def resend_allowed(self) -> bool:

@@ -17,7 +17,7 @@ from nepxy.storage.proposals import Proposal
 PAYOUTS_PATH: Final = "/v1/admin/mobile-money/payouts"
 PROPOSALS_PATH: Final = "/v1/admin/proposals"
 
-_LEFT_OUT: Final = frozenset({"explanation", "links", "metadata", "purpose", "note"})
+_LEFT_OUT: Final = frozenset({"explanation", "failure_code", "links", "metadata", "purpose", "note"})
 """What only the client itself has to do with, and what has a path of its own."""
 
 

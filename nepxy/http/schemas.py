@@ -312,6 +312,9 @@ class PayoutView(BaseModel):
     transaction_id: str
     status: str
     status_reason: str
+    """Ours, or the provider's own code."""
+    failure_code: str | None = None
+    """Where it is FAILED: why, in one of the few words of `nepxy.engine.failures`, to be shown to people."""
     explanation: str | None = None
     """Why it is where it is, what happens next and when; only where one payout is asked for."""
     provider: str

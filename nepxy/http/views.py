@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
 from nepxy.config.masking import mask_phone
+from nepxy.engine.failures import FailureCode, failure_code
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.http.schemas import EventView, Links, PayoutAccepted, PayoutView
 from nepxy.storage.payouts import EventRecord
 
 _MASKED_EVIDENCE: Final = ("call", "request", "answer", "rule")
 """Free text, which was masked when it was stored; ids beside it must stay whole."""
+
+NO_FAILURES: Final[Mapping[str, FailureCode]] = {}
 
 
 def location_of(transaction_id: str) -> str:
@@ -38,13 +42,25 @@ def accepted_view(payout: Payout, *, route_reason: str) -> PayoutAccepted:
     )
 
 
-def payout_view(payout: Payout, *, explanation: str | None = None) -> PayoutView:
-    """A payout as last committed."""
+def payout_view(
+    payout: Payout,
+    *,
+    explanation: str | None = None,
+    failures: Mapping[str, FailureCode] = NO_FAILURES,
+) -> PayoutView:
+    """A payout as last committed.
+
+    Args:
+        payout: it.
+        explanation: why it is where it is.
+        failures: what its provider's reasons mean, from its capabilities.
+    """
     details = _details(payout)
     return PayoutView(
         transaction_id=payout.transaction_id,
         status=payout.status.value,
         status_reason=payout.status_reason,
+        failure_code=failure_code(payout, failures),
         explanation=explanation,
         provider=payout.provider,
         route_reason=details.get("route_reason"),

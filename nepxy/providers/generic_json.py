@@ -20,6 +20,7 @@ from nepxy.config.masking import mask_text
 from nepxy.config.providers import WalletSettings
 from nepxy.config.secret import Secret
 from nepxy.engine.capabilities import Capabilities, RepeatedReference, WebhookTrust
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, ReportedTerms, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.errors import WebhookRefused
@@ -66,6 +67,13 @@ WORDS: Final[Mapping[str, Finding]] = {
     **dict.fromkeys(("FAILED", "REJECTED", "CANCELLED", "CANCELED"), Finding.UNPAID),
 }
 """Anything else is IN_FLIGHT: an unrecognised word is never a failure."""
+FAILURES: Final[Mapping[str, FailureCode]] = {
+    **dict.fromkeys(("PAYEE_NOT_FOUND", "UNKNOWN_PAYEE", "PAYEE_UNKNOWN"), FailureCode.UNKNOWN_PAYEE),
+    **dict.fromkeys(("PAYEE_NOT_ELIGIBLE", "PAYEE_BLOCKED"), FailureCode.PAYEE_CANNOT_RECEIVE),
+    **dict.fromkeys(("LIMIT_EXCEEDED", "PAYEE_LIMIT_REACHED"), FailureCode.LIMIT_EXCEEDED),
+    **dict.fromkeys(("CURRENCY_NOT_SUPPORTED", "INVALID_CURRENCY"), FailureCode.CURRENCY_NOT_PAYABLE),
+}
+"""Plain words only: which codes an operator sends is in its paper, and the code itself is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,7 @@ class GenericJsonWallet:
             lookup_by_reference=can_be_asked,
             status_by_provider_ref=can_be_asked,
             webhooks=WebhookTrust.SIGNED,
+            failures=FAILURES,
         )
 
     @property

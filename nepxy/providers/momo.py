@@ -65,6 +65,7 @@ CAPABILITIES: Final = Capabilities(
     webhooks=WebhookTrust.HINT,
     balance=True,
     account_check=True,
+    failures=codes.FAILURES,
 )
 
 TOKEN: Final = "/disbursement/token/"  # noqa: S105 - a path

@@ -14,6 +14,7 @@ from typing import Final
 
 from nepxy.config.masking import mask_text
 from nepxy.config.secret import Secret
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.money import EXPONENTS, exponent_of, from_major, to_major
 from nepxy.engine.outcomes import Finding, ReportedTerms
 from nepxy.engine.payout import Payout
@@ -33,6 +34,13 @@ OURS_TO_MEND: Final = frozenset(
     }
 )
 """Class O, 3.5: the next payout would end the same way until an operator acts. The first with the doubt of `momo`."""
+
+FAILURES: Final[Mapping[str, FailureCode]] = {
+    "PAYEE_NOT_FOUND": FailureCode.UNKNOWN_PAYEE,
+    "PAYEE_NOT_ALLOWED_TO_RECEIVE": FailureCode.PAYEE_CANNOT_RECEIVE,
+    "PAYEE_LIMIT_REACHED": FailureCode.LIMIT_EXCEEDED,
+    "CURRENCY_NOT_SUPPORTED": FailureCode.CURRENCY_NOT_PAYABLE,
+}
 
 SAYS_NOTHING: Final = frozenset({"INTERNAL_PROCESSING_ERROR", "SERVICE_UNAVAILABLE"})
 """Class ? when they answer a call, whatever the HTTP status: what became of it is asked."""

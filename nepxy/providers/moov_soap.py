@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from nepxy.config.providers import FloozSettings
 from nepxy.engine.capabilities import Capabilities, RepeatedReference, WebhookTrust
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.engine.payout import Payout
 from nepxy.errors import WebhookRefused
@@ -31,6 +32,7 @@ from nepxy.providers.contract import AccountState, Balance, Notice, SendGuard
 from nepxy.providers.soap import Fields, SoapAnswer, envelope, read_soap
 from nepxy.providers.wallet_fields import (
     INSUFFICIENT_FLOAT,
+    NOT_SERVED,
     Heard,
     fingerprint,
     first_text,
@@ -73,6 +75,14 @@ MEANINGS: Final[Mapping[str, OutcomeClass]] = {
     "float": OutcomeClass.BLOCKED,
     "unknown": OutcomeClass.UNKNOWN,
 }
+FAILURES: Final[Mapping[str, FailureCode]] = {
+    **NOT_SERVED,
+    **dict.fromkeys(("MOOV_3", "MOOV_555"), FailureCode.UNKNOWN_PAYEE),
+    **dict.fromkeys(("MOOV_6", "MOOV_7", "MOOV_9"), FailureCode.PAYEE_CANNOT_RECEIVE),
+    **dict.fromkeys(("MOOV_17", "MOOV_18"), FailureCode.LIMIT_EXCEEDED),
+    **dict.fromkeys(("MOOV_11", "MOOV_12"), FailureCode.AMOUNT_NOT_PAYABLE),
+}
+"""V1P's words for its codes: bad number, not registered; cannot receive, locked, inactive; limits; bounds."""
 NO_SUCH_WALLET: Final = frozenset({"3", "6", "7", "9", "555"})
 """Of an account check: bad number, cannot receive, locked, inactive, not registered."""
 
@@ -95,6 +105,7 @@ class MoovSoapWallet:
             webhooks=WebhookTrust.NONE,
             balance=bool(self.settings.moov_msisdn),
             account_check=True,
+            failures=FAILURES,
         )
 
     @property

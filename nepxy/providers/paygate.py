@@ -28,6 +28,7 @@ from nepxy.engine.payout import Payout
 from nepxy.errors import WebhookRefused
 from nepxy.providers.contract import Balance, Notice, SendGuard
 from nepxy.providers.wallet_fields import (
+    NOT_SERVED,
     Heard,
     fingerprint,
     first_text,
@@ -90,6 +91,7 @@ class PayGateWallet:
             status_by_provider_ref=True,
             webhooks=WebhookTrust.HINT,
             balance=True,
+            failures=NOT_SERVED,
         )
 
     @property

@@ -25,12 +25,14 @@ import orjson
 from nepxy.config.providers import WalletSettings
 from nepxy.config.secret import Secret
 from nepxy.engine.capabilities import Capabilities, RepeatedReference, WebhookTrust
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, ReportedTerms, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.errors import WebhookRefused
 from nepxy.providers.contract import Notice, SendGuard
 from nepxy.providers.wallet_fields import (
     INSUFFICIENT_FLOAT,
+    NOT_SERVED,
     Heard,
     as_code,
     fingerprint,
@@ -62,6 +64,11 @@ REFUSALS: Final[Mapping[str, str]] = {
     "515": "OTHER_NETWORK",
     "580": "RECEIVER_LIMIT",
     "849": "VALIDATION_FAILED",
+}
+FAILURES: Final[Mapping[str, FailureCode]] = {
+    **NOT_SERVED,
+    "OTHER_NETWORK": FailureCode.OTHER_NETWORK,
+    "RECEIVER_LIMIT": FailureCode.LIMIT_EXCEEDED,
 }
 SUBMIT_CODES: Final[Mapping[str, tuple[OutcomeClass, str]]] = {
     "00": (OutcomeClass.ACCEPTED, "ACCEPTED"),
@@ -96,6 +103,7 @@ class QosicWallet:
             lookup_by_reference=True,
             status_by_provider_ref=False,
             webhooks=WebhookTrust.HINT,
+            failures=FAILURES,
         )
 
     @property

@@ -48,6 +48,7 @@ from nepxy.errors import ValidationFailed, WebhookRefused
 from nepxy.providers.contract import AccountState, Balance, Notice, SendGuard
 from nepxy.providers.thunes_codes import (
     ACCOUNT_INVALID,
+    FAILURES,
     decimal_of,
     identifier,
     minor_units,
@@ -68,6 +69,7 @@ CAPABILITIES: Final = Capabilities(
     reverses_after_success=True,
     balance=True,
     account_check=True,
+    failures=FAILURES,
 )
 
 PROVIDER_REF_KEYS: Final = ("id", "provider_ref", "providerReference", "transaction_id")

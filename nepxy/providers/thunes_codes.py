@@ -13,6 +13,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final
 
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.money import EXPONENTS, from_major
 from nepxy.engine.outcomes import Finding, ReportedTerms, Shortfall, StatusReport
 from nepxy.engine.payout import ProviderRef
@@ -88,6 +89,38 @@ _WHY_UNPAID: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """By the last four digits of a 3xxxx (by Thunes) or 9xxxx (by the payer)."""
+
+_FAILURES: Final[Mapping[str, FailureCode]] = MappingProxyType(
+    {
+        "INVALID_BENEFICIARY": FailureCode.UNKNOWN_PAYEE,
+        "BARRED_BENEFICIARY": FailureCode.PAYEE_CANNOT_RECEIVE,
+        "UNSUPPORTED_BENEFICIARY": FailureCode.PAYEE_CANNOT_RECEIVE,
+        "INVALID_BENEFICIARY_DETAILS": FailureCode.PAYEE_DETAILS_WRONG,
+        "LIMIT_EXCEEDED": FailureCode.LIMIT_EXCEEDED,
+    }
+)
+FAILURES: Final[Mapping[str, FailureCode]] = MappingProxyType(
+    {
+        **{f"{by}_{why}": code for by in ("REJECTED", "DECLINED") for why, code in _FAILURES.items()},
+        "ACCOUNT_INVALID": FailureCode.UNKNOWN_PAYEE,
+        **dict.fromkeys(
+            ("AMOUNT_LIMIT_EXCEEDED", "COUNT_LIMIT_EXCEEDED", "LIMIT_EXCEEDED"), FailureCode.LIMIT_EXCEEDED
+        ),
+        **dict.fromkeys(
+            (
+                "AMOUNT_INVALID",
+                "AMOUNT_BELOW_MINIMUM",
+                "AMOUNT_ABOVE_MAXIMUM",
+                "AMOUNT_PRECISION",
+                "AMOUNT_INCREMENT",
+            ),
+            FailureCode.AMOUNT_NOT_PAYABLE,
+        ),
+        "CURRENCY_NOT_PAID": FailureCode.CURRENCY_NOT_PAYABLE,
+        "COUNTRY_NOT_SERVED": FailureCode.COUNTRY_NOT_SERVED,
+    }
+)
+"""By our names of its codes and statuses."""
 
 _ENDED_BY: Final[Mapping[str, str]] = MappingProxyType({"3": "REJECTED", "4": "CANCELLED", "9": "DECLINED"})
 REVERSAL_DONE: Final = "60020"

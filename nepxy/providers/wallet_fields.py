@@ -14,6 +14,7 @@ from typing import Any, Final, assert_never
 from nepxy.config.masking import mask_text
 from nepxy.config.providers import MsisdnForm
 from nepxy.config.secret import Secret
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, ReportedTerms, Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef
 from nepxy.providers.wire import Answered
@@ -24,6 +25,12 @@ NO_AMOUNT_OF_OURS: Final = -1
 """Differs from every amount that we can have sent, so that a person looks."""
 INSUFFICIENT_FLOAT: Final = "INSUFFICIENT_FLOAT"
 """The reason of every refusal for want of our own money, whatever the provider calls it."""
+
+NOT_SERVED: Final[Mapping[str, FailureCode]] = {
+    "CURRENCY_NOT_SERVED": FailureCode.CURRENCY_NOT_PAYABLE,
+    "COUNTRY_NOT_SERVED": FailureCode.COUNTRY_NOT_SERVED,
+}
+"""What clients are told of our own refusals (`not_served`)."""
 
 _DIGITS_MIN: Final = 10
 """Of a number that names its country: Benin's old form has 11, and 8 digits alone could be anybody's."""

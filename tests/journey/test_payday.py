@@ -58,6 +58,11 @@ async def test_two_hundred_payouts_at_once_come_to_their_right_ends(client: Clie
         if payout["status"] != ENDS[suffix]
     ]
     assert wrong == []
+    told = {
+        payout["failure_code"] for (_, suffix), payout in zip(jobs, payouts, strict=True) if suffix == "0101"
+    }
+    assert told == {"PAYEE_CANNOT_RECEIVE"}
+    assert {payout["failure_code"] for payout in payouts if payout["status"] == "CONFIRMED"} == {None}
     for payout in payouts:
         moved = await moved_count(client, payout["submission_ref"])
         assert moved == (1 if payout["status"] == "CONFIRMED" else 0), payout

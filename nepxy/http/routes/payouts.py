@@ -9,6 +9,7 @@ from aiohttp import web
 
 from nepxy.actors.messages import AcceptPayout, CancelPayout, PayoutAnswer
 from nepxy.engine.explain import explain
+from nepxy.engine.failures import FailureCode
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.routing import Choice, Wanted, choose_provider, ticket_of, with_pauses
 from nepxy.errors import (
@@ -33,7 +34,7 @@ from nepxy.http.parts import Parts, note, parts_of, request_id_of
 from nepxy.http.schemas import Circumstances, EventPage, ListQuery, PayoutPage, PayoutRequest
 from nepxy.http.standing import provider_now
 from nepxy.http.validation import query_fields, read_payout_request, read_query, required_problems
-from nepxy.http.views import event_view, location_of, payout_view
+from nepxy.http.views import NO_FAILURES, event_view, location_of, payout_view
 from nepxy.storage.payouts import PayoutFilter, client_payout, client_payouts, payout_events
 from nepxy.storage.writes import Created, CreatePayout, ExternalRefKnown, KeyKnown, LookAgain, WriteFailed
 
@@ -124,7 +125,9 @@ async def browse(request: web.Request) -> web.Response:
     cursor = None
     if more:
         cursor = parts.cursors.sign(shown[-1].transaction_id, client_id=caller.client_id, narrowed=narrowed)
-    page = PayoutPage(items=[payout_view(payout) for payout in shown], next_cursor=cursor)
+    page = PayoutPage(
+        items=[payout_view(payout, failures=_failures(parts, payout)) for payout in shown], next_cursor=cursor
+    )
     return _json(page.model_dump_json())
 
 
@@ -235,7 +238,13 @@ async def _own_payout(parts: Parts, caller: Caller, request: web.Request) -> Pay
 
 async def _shown(parts: Parts, payout: Payout) -> web.Response:
     explanation = explain(payout, now=parts.now(), provider=await provider_now(parts, payout.provider))
-    return _json(payout_view(payout, explanation=explanation).model_dump_json())
+    view = payout_view(payout, explanation=explanation, failures=_failures(parts, payout))
+    return _json(view.model_dump_json())
+
+
+def _failures(parts: Parts, payout: Payout) -> Mapping[str, FailureCode]:
+    adapter = parts.front.adapters.get(payout.provider)
+    return adapter.capabilities.failures if adapter is not None else NO_FAILURES
 
 
 def _json(body: str, *, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
