@@ -187,10 +187,14 @@ def release_breaker(
 
 @providers.command("check-balance")
 def check_balance(
-    name: Name, reason: ReasonOption, command_id: CommandIdOption = "", as_json: JsonOption = False
+    name: Name,
+    reason: ReasonOption,
+    currency: Annotated[str, typer.Option(help="Such as XOF; the provider's first one otherwise.")] = "",
+    command_id: CommandIdOption = "",
+    as_json: JsonOption = False,
 ) -> None:
     """Ask the provider what we hold there."""
-    _give(name, "check_balance", reason, command_id, as_json)
+    _give(name, "check_balance", reason, command_id, as_json, currency=currency.upper() or None)
 
 
 @providers.command("retry-failed")
