@@ -58,6 +58,7 @@ from nepxy.providers.contract import Adapter
 from nepxy.providers.registry import build_adapters, plugins
 from nepxy.providers.signatures import signed_with
 from nepxy.storage import leases
+from nepxy.storage.address import Address
 from nepxy.storage.database import Reader, connect_writer
 from nepxy.storage.migrate import MigrationStatus, migration_status
 from nepxy.storage.store import DatabaseStore
@@ -112,7 +113,7 @@ class _Process:
 
     def __init__(self, settings: Settings, url: str, ready: Callable[[int], None] | None) -> None:
         self._settings = settings
-        self._url = url
+        self._address = Address(url, _url_now)
         self._ready = ready
         self._stop = asyncio.Event()
         self._died: str | None = None
@@ -195,7 +196,7 @@ class _Process:
     def _reader(self, connections_max: int) -> Reader:
         database = self._settings.database
         return Reader(
-            self._url,
+            self._address,
             connections_max=connections_max,
             statement_timeout_s=database.statement_timeout_s,
             connect_timeout_s=database.connect_timeout_s,
@@ -203,7 +204,7 @@ class _Process:
 
     async def _check_database(self, reader: Reader) -> str:
         try:
-            status = await asyncio.to_thread(migration_status, self._url)
+            status = await asyncio.to_thread(self._address.reach, migration_status)
         except Exception as error:
             raise Unavailable(
                 "DATABASE_UNAVAILABLE",
@@ -298,7 +299,7 @@ class _Process:
         self._journal_writers = [
             JournalWriter.start(
                 database=connect_writer(
-                    self._url,
+                    self._address,
                     statement_timeout_s=database.statement_timeout_s,
                     connect_timeout_s=database.connect_timeout_s,
                 ),
@@ -318,7 +319,7 @@ class _Process:
         installation_id: str,
     ) -> web.AppRunner:
         async def migrations_pending() -> tuple[str, ...]:
-            status = await asyncio.to_thread(migration_status, self._url)
+            status = await asyncio.to_thread(self._address.reach, migration_status)
             return tuple(status.pending)
 
         front = FrontEnd(
@@ -379,6 +380,11 @@ class _Process:
         """Payouts that could not leave memory: their last word, the provider's or the journal's, is still out."""
         view = await _asked(supervisor, DescribeEngine())
         return view.payouts_in_memory if isinstance(view, EngineView) else 0
+
+
+def _url_now() -> str:
+    """What the settings say now; empty: nothing, as where the embedded PostgreSQL serves."""
+    return Settings.from_environ().database.url.get_secret_value()
 
 
 async def _asked(ref: LoopActorRef[Any], message: Any) -> Any:

@@ -12,9 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import peewee
 import psycopg2
-from playhouse.pool import MaxConnectionsExceeded, PooledPostgresqlDatabase
+from playhouse.pool import MaxConnectionsExceeded
 
 from nepxy.errors import Unavailable
+from nepxy.storage.address import Address, AddressedPool, AddressedPostgres
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -131,19 +132,18 @@ def session_options(statement_timeout_s: float, application_name: str) -> dict[s
 
 
 def connect_writer(
-    url: str, *, statement_timeout_s: float, connect_timeout_s: float
+    url: str | Address, *, statement_timeout_s: float, connect_timeout_s: float
 ) -> peewee.PostgresqlDatabase:
     """One connection's worth of database, for a journal writer: unconnected until it is first used."""
-    return peewee.PostgresqlDatabase(
-        normal_url(url),
+    return AddressedPostgres(
+        _address(url),
         connect_timeout=max(1, int(connect_timeout_s)),
         **session_options(statement_timeout_s, "nepxy-journal"),
     )
 
 
-def normal_url(url: str) -> str:
-    """Peewee hands a URL to libpq only by its long scheme; `postgres://` is the same thing."""
-    return "postgresql://" + url.removeprefix("postgres://") if url.startswith("postgres://") else url
+def _address(url: str | Address) -> Address:
+    return url if isinstance(url, Address) else Address(url)
 
 
 class Reader:
@@ -154,7 +154,7 @@ class Reader:
 
     def __init__(
         self,
-        url: str,
+        url: str | Address,
         *,
         connections_max: int,
         statement_timeout_s: float,
@@ -163,8 +163,8 @@ class Reader:
         application_name: str = "nepxy",
     ) -> None:
         """Prepare the pool; nothing is connected yet."""
-        self.database = PooledPostgresqlDatabase(
-            normal_url(url),
+        self.database = AddressedPool(
+            _address(url),
             max_connections=connections_max,
             stale_timeout=300,
             timeout=wait_s,
@@ -227,17 +227,21 @@ class Reader:
     ) -> T:
         """The same in the caller's own thread."""
         with translated(getattr(function, "__name__", "read")):
-            try:
-                with self.database.connection_context():
-                    return function(self.database, *args, **kwargs)
-            except (peewee.DatabaseError, peewee.InterfaceError) as error:
-                # A restart of the server kills all pooled connections at once, and a failover leaves them all at
-                # the wrong one; one fresh one tells the truth.
-                if not needs_new_connection(error):
-                    raise
-                self.database.close_idle()
-                with self.database.connection_context():
-                    return function(self.database, *args, **kwargs)
+            # A restart of the server kills all pooled connections at once, and a failover leaves them all at the wrong
+            # one; a fresh one tells the truth. Others may give dead ones back meanwhile: each try uses one up.
+            tries_left = self.connections_max
+            while True:
+                is_connected = False
+                try:
+                    with self.database.connection_context():
+                        is_connected = True
+                        return function(self.database, *args, **kwargs)
+                except (peewee.DatabaseError, peewee.InterfaceError) as error:
+                    if tries_left == 0 or not needs_new_connection(error):
+                        raise
+                    # A server that is not there is asked once more, not once for each connection.
+                    tries_left = tries_left - 1 if is_connected else 0
+                    self.database.close_idle()
 
     def close(self) -> None:
         """Let running reads end, then close every connection."""

@@ -125,8 +125,10 @@ async def test_after_a_restore_what_was_sent_is_found_and_nothing_is_paid_twice(
             while_held = await ledger_of(session, after)
             assert while_held == before, "nothing was submitted: every reference came as often as before"
 
-            assert "HELD" in nepxy("restored", "status", check=False, **of(after)).stdout
-            nepxy("restored", "release", "--reason", "looked at, clients told", "--who", "ama", **of(after))
+            assert "HELD" in nepxy("restored", "status", url=new.app_url, check=False).stdout
+            nepxy(
+                "restored", "release", "--reason", "looked at, clients told", "--who", "ama", url=new.app_url
+            )
             set_paused(
                 after, False
             )  # the pause came back with the backup, like everything else of that moment
@@ -144,10 +146,6 @@ async def test_after_a_restore_what_was_sent_is_found_and_nothing_is_paid_twice(
     finally:
         after.stop()
         town.stop()
-
-
-def of(town: Town) -> dict[str, str]:
-    return {"url": town.database_url}
 
 
 async def history(client: Client, transaction_id: str) -> list[dict[str, Any]]:
