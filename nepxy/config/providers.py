@@ -94,6 +94,16 @@ class ProviderSettings(Group):
         20.0, "{P}_HTTP_TIMEOUT_S", "MM_HTTP_TIMEOUT_S", gt=0, le=300,
         description="How many seconds one call to the provider may take, connecting included.",
     )  # fmt: skip
+    connect_timeout_s: float = setting(
+        0.0, "{P}_CONNECT_TIMEOUT_S", "MM_CONNECT_TIMEOUT_S", ge=0, le=300,
+        default_text="a quarter of the whole",
+        description="How many seconds reaching the provider may take, TLS included.",
+    )  # fmt: skip
+    first_byte_timeout_s: float = setting(
+        0.0, "{P}_FIRST_BYTE_TIMEOUT_S", "MM_FIRST_BYTE_TIMEOUT_S", ge=0, le=300,
+        default_text="the whole",
+        description="How many seconds may pass until the answer begins, and between two parts of it.",
+    )  # fmt: skip
     concurrency_max: int = setting(
         64, "{P}_CONCURRENCY_MAX", "MM_CONCURRENCY_MAX", ge=1, le=10_000,
         description="Calls to the provider that may be open at once.",

@@ -98,10 +98,15 @@ class GenericJsonWallet:
 
     @property
     def account(self) -> str:
-        """Mode, profile, host and path, and a fingerprint of the key; the key cannot be had back from it."""
-        url = urlsplit(self.settings.cashout_url)
+        """Mode, profile, host and path, and a fingerprint of the key; the key cannot be had back from it.
+
+        And where states are asked for, if that is elsewhere: another host may know other payouts.
+        """
+        url, asked = urlsplit(self.settings.cashout_url), urlsplit(self.settings.status_url_template)
         key = fingerprint(self.settings.api_key.get_secret_value())
-        return f"{self.settings.mode} generic-json {url.scheme}://{url.netloc}{url.path} key:{key}"
+        elsewhere = asked.netloc and (asked.scheme, asked.netloc) != (url.scheme, url.netloc)
+        status = f" asked:{asked.scheme}://{asked.netloc}" if elsewhere else ""
+        return f"{self.settings.mode} generic-json {url.scheme}://{url.netloc}{url.path} key:{key}{status}"
 
     async def submit(self, payout: Payout, guard: SendGuard) -> Outcome:
         """POST the cash-out; see `_read_submit` for what its answer means."""

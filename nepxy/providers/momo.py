@@ -461,7 +461,7 @@ class Momo:
 
 def build_momo(settings: MomoSettings) -> Momo:
     """The adapter of complete settings; its session opens at the first call."""
-    http = ProviderHttp(timeout_s=settings.http_timeout_s, connections_max=settings.concurrency_max)
+    http = ProviderHttp.of(settings)
     return Momo(settings, http)
 
 

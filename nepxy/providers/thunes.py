@@ -198,7 +198,7 @@ class Thunes:
 
 def build_thunes(settings: ThunesSettings) -> Thunes:
     """The adapter of complete settings; its session opens at the first call."""
-    http = ProviderHttp(timeout_s=settings.http_timeout_s, connections_max=settings.concurrency_max)
+    http = ProviderHttp.of(settings)
     return Thunes.over(settings, http)
 
 

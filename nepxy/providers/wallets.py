@@ -22,7 +22,7 @@ def build_wallet(settings: ProviderSettings) -> Adapter:
     """
     if not isinstance(settings, WalletSettings):
         raise TypeError(f"{settings.name} needs WalletSettings, not {type(settings).__name__}")
-    http = ProviderHttp(timeout_s=settings.http_timeout_s, connections_max=settings.concurrency_max)
+    http = ProviderHttp.of(settings)
     return PROFILES[settings.profile](settings, http)
 
 

@@ -29,6 +29,7 @@ from aiohttp.tracing import Trace
 from yarl import URL
 
 from nepxy.config.masking import HIDDEN, mask_text
+from nepxy.config.providers import ProviderSettings
 from nepxy.config.secret import Secret
 from nepxy.engine.outcomes import Finding, Outcome, OutcomeClass, StatusReport
 from nepxy.providers.contract import SendGuard
@@ -182,23 +183,45 @@ class ProviderHttp:
     """One provider's pooled session, with its own limits: a dead provider holds nobody else's sockets."""
 
     def __init__(
-        self, *, timeout_s: float, connections_max: int, ssl_context: ssl.SSLContext | None = None
+        self,
+        *,
+        timeout_s: float,
+        connections_max: int,
+        connect_timeout_s: float = 0.0,
+        first_byte_timeout_s: float = 0.0,
+        ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare the session; it is opened at the first call, inside the loop.
 
         Args:
-            timeout_s: for a whole call; connecting has a quarter of it.
+            timeout_s: for a whole call.
             connections_max: sockets at once.
+            connect_timeout_s: for reaching the provider; 0: a quarter of the whole.
+            first_byte_timeout_s: until the answer begins, and between two parts of it; 0: the whole.
             ssl_context: for providers with a certificate authority of their own; None: the system's.
         """
         self._timeout = aiohttp.ClientTimeout(
-            total=timeout_s, connect=timeout_s / 2, sock_connect=timeout_s / 4, sock_read=timeout_s
+            total=timeout_s,
+            # With the wait for a free connection; the limit of reaching it is the next one.
+            connect=max(timeout_s / 2, connect_timeout_s),
+            sock_connect=connect_timeout_s or timeout_s / 4,
+            sock_read=first_byte_timeout_s or timeout_s,
         )
         self._connections_max = connections_max
         self._ssl = ssl_context
         self._session: aiohttp.ClientSession | None = None
         self._proxies: dict[tuple[str, str], _Proxy] = {}
         self._closed = False
+
+    @classmethod
+    def of(cls, settings: ProviderSettings) -> ProviderHttp:
+        """The session that a provider's settings ask for."""
+        return cls(
+            timeout_s=settings.http_timeout_s,
+            connections_max=settings.concurrency_max,
+            connect_timeout_s=settings.connect_timeout_s,
+            first_byte_timeout_s=settings.first_byte_timeout_s,
+        )
 
     async def call(
         self,

@@ -244,6 +244,7 @@ def test_another_profile_mode_place_or_credential_is_another_account() -> None:
         accounts.append(adapter_of(profile, base_url=there, cashout_url=there).account)
     accounts += [
         adapter_of("tmoney", api_key=Secret("another")).account,
+        adapter_of("tmoney", status_url_template="https://elsewhere.invalid/{provider_ref}").account,
         adapter_of("moov-soap", moov_token=Secret("another")).account,
         adapter_of("moov-soap", moov_wallet_id="1").account,
         adapter_of("paygate", paygate_auth_token=Secret("another")).account,
@@ -253,6 +254,12 @@ def test_another_profile_mode_place_or_credential_is_another_account() -> None:
     ]
     assert len(set(accounts)) == len(accounts)
     assert not [account for account in accounts if SECRET in account or "MOOVTG" in account]
+
+
+def test_another_path_for_states_on_the_same_host_is_no_new_account() -> None:
+    moved = adapter_of("tmoney", status_url_template="https://provider.invalid/v2/{provider_ref}")
+    assert moved.account == adapter_of("tmoney").account
+    assert adapter_of("tmoney", status_url_template="").account == adapter_of("tmoney").account
 
 
 def test_a_new_password_of_the_same_user_is_no_new_account() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
 
+from nepxy.config.providers import TmoneySettings
 from nepxy.engine.outcomes import Finding, OutcomeClass
-from nepxy.providers.wire import ANSWER_BYTES_MAX, Lost
+from nepxy.providers.wire import ANSWER_BYTES_MAX, Lost, ProviderHttp
 from tests.contract.awkward_server import Behaviour, Peer, an_answer, answers
 from tests.contract.support import Account, NewAccount, Serve
 
@@ -260,3 +263,37 @@ async def test_a_lost_call_leaves_the_next_one_a_connection_that_works(
 
     assert (await ours.submit()).kind is OutcomeClass.UNKNOWN
     assert (await ours.submit()).kind is OutcomeClass.ACCEPTED
+
+
+async def test_the_first_byte_has_a_limit_of_its_own(serve: Serve, stack: AsyncExitStack) -> None:
+    """A provider that takes the request and says nothing is given up long before the whole time is over."""
+    settings = TmoneySettings(http_timeout_s=60.0, connect_timeout_s=5.0, first_byte_timeout_s=0.3)
+    http = ProviderHttp.of(settings)
+    stack.push_async_callback(http.close)
+    ours = Account((await serve(_never_answers)).url, http, auth_mode="bearer", api_key=None)
+    async with asyncio.timeout(20):
+        outcome = await ours.submit()
+    assert (outcome.kind, outcome.reason) == (OutcomeClass.UNKNOWN, "TIMED_OUT")
+
+
+async def test_reaching_it_has_a_limit_of_its_own(stack: AsyncExitStack) -> None:
+    """A host that takes no connection: nothing was sent, and nobody waited for the whole time."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        # The queue of those who wait to be accepted is full, and the kernel answers nobody else.
+        waiting = [socket.create_connection(full.getsockname(), timeout=5)]
+        for _ in range(8):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+            waiting.append(one)
+        settings = TmoneySettings(http_timeout_s=60.0, connect_timeout_s=0.3)
+        http = ProviderHttp.of(settings)
+        stack.push_async_callback(http.close)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        async with asyncio.timeout(20):
+            outcome = await Account(url, http, auth_mode="bearer", api_key=None).submit()
+        for one in waiting:
+            one.close()
+    assert (outcome.kind, outcome.reason) == (OutcomeClass.NOT_SENT, "CONNECT_TIMED_OUT")
