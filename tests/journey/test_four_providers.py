@@ -206,3 +206,32 @@ async def test_a_provider_short_of_money_waits_for_it_and_the_others_go_on(town:
         async with session.get(f"{town.sandbox_base}/_sandbox/summary") as answer:
             summary = await answer.json()
     assert (summary["movements"], summary["references_paid_more_than_once"]) == (4, 0)
+
+
+async def test_a_failure_of_our_own_making_pauses_its_provider_and_nobody_else(town: FourTown) -> None:
+    town.start_sandbox()
+    town.start_engine()
+    async with aiohttp.ClientSession() as session:
+        await town.until_ready(session)
+        client = Client(session, town)
+
+        async def post(name: str, number: str) -> str:
+            body = {"amount": 1000, "currency": "XOF", "phone_e164": number, "country": "BJ"}
+            status, answer, _ = await client.post(name, {**body, "external_ref": name})
+            assert status == 202, answer
+            return str(json.loads(answer)["transaction_id"])
+
+        limited = await post("limit", "+2290151000656")
+        async with asyncio.timeout(30):
+            while True:
+                payout = await client.get(f"/v1/payouts/{limited}")
+                if payout["status"] == "PENDING" and payout["last_error"]:
+                    break
+                await asyncio.sleep(0.1)
+        assert "MOMO" in payout["explanation"]
+        behind = await post("behind", "+2290151001234")
+        beside = await post("beside", "+2290195001234")
+        assert (await client.until(beside, "CONFIRMED"))["provider"] == "FLOOZ"
+        waiting = await client.get(f"/v1/payouts/{behind}")
+        assert (waiting["provider"], waiting["status"], waiting["attempt_count"]) == ("MOMO", "PENDING", 0)
+        assert "paused" in waiting["explanation"]
