@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from nepxy.cli.ops.api import JsonObject, segment
-from nepxy.cli.ops.giving import checked_reason, report
+from nepxy.cli.ops.giving import checked_reason, post_once, report
 from nepxy.cli.ops.options import EveryOption, JsonOption, LimitOption, ReasonOption, WatchOption
 from nepxy.cli.ops.person import engine
 from nepxy.cli.ops.selecting import ProviderOption
@@ -64,7 +64,7 @@ def reject(proposal_id: Number, reason: ReasonOption, as_json: JsonOption = Fals
 def _decide(proposal_id: str, decision: str, reason: str, *, as_json: bool) -> None:
     with engine() as api:
         path = f"/proposals/{segment(proposal_id, 'proposal id')}/{decision}"
-        report(api.post(path, {"reason": checked_reason(reason)}), as_json=as_json)
+        report(post_once(api, path, {"reason": checked_reason(reason)}), as_json=as_json)
 
 
 @discrepancies.command("list")
@@ -91,7 +91,7 @@ def close(discrepancy_id: Number, reason: ReasonOption, as_json: JsonOption = Fa
     """Close a discrepancy that was looked into; the reason says what was found."""
     with engine() as api:
         path = f"/discrepancies/{segment(discrepancy_id, 'discrepancy id')}/close"
-        report(api.post(path, {"reason": checked_reason(reason)}), as_json=as_json)
+        report(post_once(api, path, {"reason": checked_reason(reason)}), as_json=as_json)
 
 
 def audit(

@@ -10,7 +10,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from nepxy.cli.ops.api import JsonObject, segment
-from nepxy.cli.ops.giving import checked_reason, report
+from nepxy.cli.ops.giving import checked_reason, post_once, report
 from nepxy.cli.ops.options import EveryOption, JsonOption, LimitOption, ReasonOption, WatchOption, time_of
 from nepxy.cli.ops.person import engine
 from nepxy.cli.ops.selecting import ProviderOption
@@ -34,7 +34,7 @@ WEBHOOK_COLUMNS: Final[tuple[Column, ...]] = (
 @webhooks.command("list")
 def list_webhooks(
     provider: ProviderOption = "",
-    state: Annotated[str, typer.Option(help="Such as APPLIED, PARKED or REFUSED.")] = "",
+    state: Annotated[str, typer.Option(help="APPLIED, PARKED, IGNORED or INVALID.")] = "",
     signature_valid: Annotated[
         bool | None, typer.Option("--signature-valid/--signature-invalid", help="By what our secrets say.")
     ] = None,
@@ -100,4 +100,4 @@ def replay(webhook_id: WebhookId, reason: ReasonOption, as_json: JsonOption = Fa
     """Give a stored webhook to its payout once more; the same rules decide what it may do."""
     with engine() as api:
         path = f"{PATH}/{segment(webhook_id, 'webhook id')}/replay"
-        report(api.post(path, {"reason": checked_reason(reason)}), as_json=as_json)
+        report(post_once(api, path, {"reason": checked_reason(reason)}), as_json=as_json)
