@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 from collections.abc import Iterator
@@ -30,7 +31,14 @@ def typed() -> Iterator[tuple[str, str]]:
         for block in BLOCK.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
                 if found := TYPED.match(line):
-                    yield str(page.relative_to(ROOT)), re.split(r" #| \| | > ", found[1])[0].strip()
+                    yield str(page.relative_to(ROOT)), found[1].strip()
+
+
+def words_of(line: str) -> list[str]:
+    """A line's words, up to where the shell goes on: a pipe, another command, a file, a comment."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(itertools.takewhile(lambda word: not set(word) <= set("|&;<>"), lexer))
 
 
 def mentioned() -> Iterator[tuple[str, str]]:
@@ -58,7 +66,7 @@ def test_the_pages_are_read() -> None:
 
 @pytest.mark.parametrize(("page", "line"), TYPED_LINES)
 def test_what_is_to_be_typed_can_be_typed(page: str, line: str) -> None:
-    command, words = command_of(shlex.split(line))
+    command, words = command_of(words_of(line))
     assert not hasattr(command, "commands"), f"{page}: `nepxy {line}` is no command"
     placeholders = {"NUMBER": "7"}
     command.make_context(
