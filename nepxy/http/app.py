@@ -21,6 +21,8 @@ from nepxy.http.routes import (
     health,
     metrics,
     operator_payouts,
+    operator_records,
+    operator_webhooks,
     payouts,
     webhooks,
 )
@@ -30,6 +32,8 @@ ROUTES: Final = (
     *payouts.ROUTES,
     *webhooks.ROUTES,
     *operator_payouts.ROUTES,
+    *operator_webhooks.ROUTES,
+    *operator_records.ROUTES,
     *control.ROUTES,
     *engine.ROUTES,
     *health.ROUTES,
@@ -79,6 +83,6 @@ async def _unnamed_server(request: web.Request, response: web.StreamResponse) ->
 
 async def _stop(app: web.Application) -> None:
     parts = app[PARTS]
-    for check in (parts.database_up, parts.engine_view, parts.migrations_pending):
+    for check in (parts.database_up, parts.engine_view, parts.migrations_pending, parts.in_flight):
         check.stop()
     await parts.engine.settle(SETTLE_S)

@@ -7,14 +7,17 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
+from nepxy.config.masking import mask_phone
 from nepxy.engine.payout import Payout
 from nepxy.http.views import event_view, payout_view
 from nepxy.storage.audit import AuditRecord
 from nepxy.storage.payout_search import FoundPayout
 from nepxy.storage.payouts import EventRecord
 from nepxy.storage.proposals import Proposal
+from nepxy.storage.webhook_events import WebhookRecord
 
 PAYOUTS_PATH: Final = "/v1/admin/mobile-money/payouts"
+WEBHOOKS_PATH: Final = "/v1/admin/webhooks/events"
 PROPOSALS_PATH: Final = "/v1/admin/proposals"
 
 _LEFT_OUT: Final = frozenset({"explanation", "failure_code", "links", "metadata", "purpose", "note"})
@@ -86,3 +89,12 @@ def proposal_view(proposal: Proposal) -> dict[str, Any]:
 def audit_view(record: AuditRecord) -> dict[str, Any]:
     """A row of the audit log; its texts were masked when they were stored."""
     return asdict(record)
+
+
+def webhook_view(record: WebhookRecord) -> dict[str, Any]:
+    """A webhook, without headers and body; what the provider wrote into its references may be anybody's number."""
+    shown = asdict(record)
+    for name in ("external_ref", "our_ref", "status_word"):
+        if shown[name] is not None:
+            shown[name] = mask_phone(shown[name])
+    return shown | {"links": {"self": f"{WEBHOOKS_PATH}/{record.webhook_id}"}}

@@ -25,11 +25,14 @@ from nepxy.http.metrics import HttpMetrics
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
 from nepxy.http.throttle import ClientLimit, LoginLimit
+from nepxy.storage.review import MoneyFigures, in_flight_figures
 
 DATABASE_WAIT_S: Final = 0.8
 """Health answers within a second, whatever the database does."""
 ENGINE_WAIT_S: Final = 0.5
 FRESH_S: Final = 0.5
+IN_FLIGHT_WAIT_S: Final = 5.0
+IN_FLIGHT_FRESH_S: Final = 2.0
 MIGRATIONS_FRESH_S: Final = 2.0
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -55,6 +58,8 @@ class Parts:
     database_up: SharedCheck[bool]
     engine_view: SharedCheck[EngineView]
     migrations_pending: SharedCheck[tuple[str, ...]]
+    in_flight: SharedCheck[list[MoneyFigures]]
+    """What is in flight, counted at most every `IN_FLIGHT_FRESH_S`, however many look."""
 
     def now(self) -> datetime:
         """Now; aware, UTC."""
@@ -78,6 +83,9 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
 
     async def migrations_pending() -> tuple[str, ...]:
         return await front.migrations_pending()
+
+    async def in_flight() -> list[MoneyFigures]:
+        return await front.reader.run(in_flight_figures)
 
     auth = front.settings.auth
     secrets = LiveSecrets(front.settings)
@@ -109,6 +117,7 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         candidates=_candidates(front),
         database_up=SharedCheck("database", database_up, wait_s=DATABASE_WAIT_S, fresh_s=FRESH_S),
         engine_view=SharedCheck("engine", engine_view, wait_s=ENGINE_WAIT_S, fresh_s=FRESH_S),
+        in_flight=SharedCheck("in_flight", in_flight, wait_s=IN_FLIGHT_WAIT_S, fresh_s=IN_FLIGHT_FRESH_S),
         migrations_pending=SharedCheck(
             "migrations", migrations_pending, wait_s=DATABASE_WAIT_S, fresh_s=MIGRATIONS_FRESH_S
         ),

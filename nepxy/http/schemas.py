@@ -65,12 +65,13 @@ def refused(problem: str, hint: str = "", *, name: str = "", kind: str = PROBLEM
     return PydanticCustomError(kind, "{problem}", {"problem": problem, "hint": hint, "name": name})
 
 
-def _upper(value: object) -> object:
+def upper(value: object) -> object:
+    """For codes whose case people do not care about."""
     return value.strip().upper() if isinstance(value, str) else value
 
 
 def _canonical_provider(value: object) -> object:
-    name = _upper(value)
+    name = upper(value)
     return PROVIDER_ALIASES.get(name, name) if isinstance(name, str) else name
 
 
@@ -119,8 +120,8 @@ _ECHOED: Final = r"^[^\s\x00-\x1f\x7f]([^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
 Name = Annotated[str, Field(min_length=1, max_length=140, pattern=_PLAIN)]
 Note = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
 ExternalRef = Annotated[str, Field(min_length=1, max_length=128, pattern=_ECHOED)]
-Country = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{2}$")]
-Currency = Annotated[str, BeforeValidator(_upper), Field(pattern=r"^[A-Z]{3}$"), AfterValidator(_currency)]
+Country = Annotated[str, BeforeValidator(upper), Field(pattern=r"^[A-Z]{2}$")]
+Currency = Annotated[str, BeforeValidator(upper), Field(pattern=r"^[A-Z]{3}$"), AfterValidator(_currency)]
 Provider = Annotated[str, BeforeValidator(_canonical_provider), Field(min_length=1, max_length=40)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 Day = Annotated[date, BeforeValidator(_day)]
@@ -248,7 +249,7 @@ class ListQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    status: Annotated[Status, BeforeValidator(_upper)] | None = None
+    status: Annotated[Status, BeforeValidator(upper)] | None = None
     provider: Provider | None = None
     external_ref: ExternalRef | None = None
     created_from: Moment | None = None

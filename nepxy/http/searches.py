@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from nepxy.engine.payout import Status
 from nepxy.errors import FieldProblem, ValidationFailed
+from nepxy.http.bodies import canonical
 from nepxy.http.schemas import PAGE_DEFAULT, PAGE_MAX, Moment, Provider, refused
 from nepxy.storage.payout_search import PayoutSearch, problem_of
 
@@ -121,3 +123,9 @@ def _wrong(search: PayoutSearch) -> list[FieldProblem]:
         return [FieldProblem("amount_max", "is less than amount_min")]
     too_wide = problem_of(search)
     return [FieldProblem("created_from", "is needed with these filters", too_wide)] if too_wide else []
+
+
+def binding(name: str, query: BaseModel) -> str:
+    """What a cursor is good for: the list of this name, with these very filters."""
+    filters = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_defaults=True)
+    return hashlib.sha256(canonical([name, filters]).encode()).hexdigest()[:16]

@@ -51,22 +51,29 @@ def webhook_row(
 ) -> WebhookRow:
     """What is stored of a webhook."""
     kept = body if signed_with is not None else body[:UNSIGNED_BODY_BYTES_MAX]
-    our_ref = _stored(notice.our_ref) if notice else None
     return WebhookRow(
         webhook_id=webhook_id,
         provider=provider,
         signature_valid=signed_with is not None,
         signed_with=signed_with,
-        provider_ref=_stored(notice.provider_ref) if notice else None,
-        our_ref=our_ref,
-        external_ref=our_ref,
-        status_word=_stored(notice.status_word) if notice else None,
+        **named_by(notice),
         headers=masked_headers(headers),
         # PostgreSQL takes no NUL in a text.
         body=kept.decode(errors="replace").replace("\0", "�"),
         body_sha256=hashlib.sha256(body).hexdigest(),
         request_id=request_id,
     )
+
+
+def named_by(notice: WebhookNotice | None) -> dict[str, str | None]:
+    """The columns for what a webhook names; None: it could not be read."""
+    our_ref = _stored(notice.our_ref) if notice else None
+    return {
+        "provider_ref": _stored(notice.provider_ref) if notice else None,
+        "our_ref": our_ref,
+        "external_ref": our_ref,
+        "status_word": _stored(notice.status_word) if notice else None,
+    }
 
 
 def masked_headers(headers: CIMultiDictProxy[str]) -> str:

@@ -1,8 +1,8 @@
 """Finding payouts for operators: newest first, and never at the price of reading what settled long ago.
 
-A search is driven by one of four things, each of which an index serves: the few rows in flight; one client's rows;
-a reference; the ids of a range of time (a UUIDv7 begins with one). What else narrows it is looked at row by row, so
-`problem_of` refuses a search that could look at everything.
+A search is driven by one of five things, each of which an index serves: the few rows in flight; one client's rows; a
+person's; a reference; the ids of a range of time (a UUIDv7 begins with one). What else narrows it is looked at row by
+row, so `problem_of` refuses a search that could look at everything.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ class PayoutSearch:
     @property
     def is_anchored(self) -> bool:
         """Whether an index leads to a part that is not all of history."""
-        return self.client_id is not None or self.reference is not None or self._has_short_range
+        known = (self.client_id, self.reference, self.phone)
+        return any(one is not None for one in known) or self._has_short_range
 
     @property
     def looks_at_rows(self) -> bool:
@@ -71,7 +72,6 @@ class PayoutSearch:
                 self.error,
                 self.amount_min,
                 self.amount_max,
-                self.phone,
                 self.phone_ends,
             )
         ) or (self.retryable is not None)
@@ -106,8 +106,8 @@ def problem_of(search: PayoutSearch) -> str | None:
     if search.is_of_what_is_in_flight or search.is_anchored or not search.looks_at_rows:
         return None
     return (
-        "settled payouts are searched only by client_id, by reference, or within a range of time: add one of these, or "
-        f"created_from (at most {RANGE_MAX.days} days before created_to), "
+        "settled payouts are searched only by client_id, reference, a whole phone number, or within a range of time: "
+        f"add one of these, or created_from (at most {RANGE_MAX.days} days before created_to), "
         "or ask only for what is in flight with status=PENDING,SENT,REVIEW"
     )
 
@@ -115,9 +115,9 @@ def problem_of(search: PayoutSearch) -> str | None:
 def find_payout(database: peewee.Database, transaction_id: TransactionId) -> FoundPayout | None:
     """One payout, whoever's it is."""
     rows = database.execute_sql(
-        f"SELECT {_SELECTED} FROM app.mobile_money_payouts p WHERE p.transaction_id = %s", (transaction_id,)
+        f"SELECT {SELECTED} FROM app.mobile_money_payouts p WHERE p.transaction_id = %s", (transaction_id,)
     ).fetchall()
-    return next((found for row in rows if (found := _found(row)) is not None), None)
+    return next((found for row in rows if (found := found_payout_of(row)) is not None), None)
 
 
 def search_payouts(
@@ -148,28 +148,31 @@ def search_payouts(
         conditions.append("p.transaction_id < %s::uuid")
         params.append(before)
     where = " AND ".join(conditions) or "true"
-    if search.is_of_what_is_in_flight:
-        # Materialised, so that the partial index leads: by the order of ids it would walk through what is settled.
-        sql = f"""WITH flying AS MATERIALIZED (
-            SELECT p.* FROM app.mobile_money_payouts p WHERE p.settled_at IS NULL AND {where})
-        SELECT {_SELECTED} FROM flying p ORDER BY p.transaction_id DESC LIMIT %s"""
+    if search.is_of_what_is_in_flight or search.phone is not None:
+        # Materialised, so that the index on what is in flight, or on numbers, leads: by the order of ids it would walk
+        # through what is settled.
+        flying = "p.settled_at IS NULL" if search.is_of_what_is_in_flight else "true"
+        sql = f"""WITH few AS MATERIALIZED (
+            SELECT p.* FROM app.mobile_money_payouts p WHERE {flying} AND {where})
+        SELECT {SELECTED} FROM few p ORDER BY p.transaction_id DESC LIMIT %s"""
     else:
-        sql = f"""SELECT {_SELECTED} FROM app.mobile_money_payouts p WHERE {where}
+        sql = f"""SELECT {SELECTED} FROM app.mobile_money_payouts p WHERE {where}
         ORDER BY p.transaction_id DESC LIMIT %s"""
     # One more than asked for tells whether there is another page.
     rows = database.execute_sql(sql, (*params, limit + 1)).fetchall()
     shown, more = rows[:limit], len(rows) > limit
     return FoundPage(
-        found=tuple(found for row in shown if (found := _found(row)) is not None),
+        found=tuple(found for row in shown if (found := found_payout_of(row)) is not None),
         next_before=TransactionId(str(shown[-1][_ID])) if more else None,
     )
 
 
-_SELECTED: Final = ", ".join(f"p.{name}" for name in (*COLUMN_NAMES, "updated_at"))
+SELECTED: Final = ", ".join(f"p.{name}" for name in (*COLUMN_NAMES, "updated_at"))
 _ID: Final = COLUMN_NAMES.index("transaction_id")
 
 
-def _found(row: tuple[Any, ...]) -> FoundPayout | None:
+def found_payout_of(row: tuple[Any, ...]) -> FoundPayout | None:
+    """A row in the order of `SELECTED`; None: it contradicts itself."""
     payout = sound_payout_of(row[:-1])
     return None if payout is None else FoundPayout(payout=payout, updated_at=row[-1].astimezone(UTC))
 

@@ -26,6 +26,7 @@ from nepxy.engine.runtime import LoopActorRef, LoopScheduler, Runtime, ask, stop
 from nepxy.http.app import create_app
 from nepxy.http.front import FrontEnd
 from nepxy.storage.database import Reader, connect_writer
+from nepxy.storage.payouts import first_id_of
 from nepxy.storage.people import save_operator
 from nepxy.storage.store import DatabaseStore
 from nepxy.storage.writes import CreatePayout
@@ -48,8 +49,8 @@ class Steered:
     async def post(self, path: str, body: dict[str, Any], *, who: str = "ann") -> ClientResponse:
         return await self.client.post(path, json=body, headers=bearer(who, "admin"))
 
-    async def get(self, path: str, *, who: str = "ann", **query: str) -> dict[str, Any]:
-        response = await self.client.get(path, params=query, headers=bearer(who, "admin"))
+    async def get(self, path: str, **query: str) -> dict[str, Any]:
+        response = await self.client.get(path, params=query, headers=bearer("ann", "admin"))
         assert response.status == 200, await response.text()
         found: dict[str, Any] = await response.json()
         return found
@@ -76,7 +77,9 @@ class Steered:
         """A payout of TMONEY in the database, in this state, and not due for an hour."""
         pending = a_pending(**{k: v for k, v in changes.items() if k in _OF_THE_REQUEST})
         if "created_at" in changes:
-            pending = replace(pending, created_at=changes["created_at"])
+            # An id tells the time at which it was made.
+            made_at = first_id_of(changes["created_at"], early_s=0)[:14]
+            pending = replace(pending, transaction_id=TransactionId(made_at + pending.transaction_id[14:]))
         self.desk.create(
             CreatePayout(
                 payout=pending,

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
 
 from nepxy.engine.explain import explained
 from nepxy.engine.operator_words import safe_commands
-from nepxy.engine.payout import Payout, TransactionId
-from nepxy.errors import PayoutNotFound
+from nepxy.engine.payout import FINAL, Payout, Status, TransactionId
+from nepxy.errors import CursorInvalid, DatabaseUnavailable, PayoutNotFound
 from nepxy.http.auth import ADMIN_READ
-from nepxy.http.bodies import canonical, json_response
+from nepxy.http.bodies import json_response
 from nepxy.http.control.orders import payout_id
 from nepxy.http.operator_views import (
     PAYOUTS_PATH,
     evidence_view,
     operator_event_view,
     operator_payout_view,
+    webhook_view,
 )
 from nepxy.http.parts import Parts, note, parts_of
-from nepxy.http.searches import PayoutListQuery
+from nepxy.http.searches import PageQuery, PayoutListQuery, binding
 from nepxy.http.standing import policy_of, provider_now, valid_commands
 from nepxy.http.validation import query_fields, read_query
 from nepxy.storage.payout_beside import open_over, payout_attempts
 from nepxy.storage.payout_search import FoundPayout, find_payout, search_payouts
 from nepxy.storage.payouts import payout_events
+from nepxy.storage.review import Waiting, review_figures, review_queue
+from nepxy.storage.webhook_events import payout_webhooks
 
 
 async def browse(request: web.Request) -> web.Response:
@@ -36,7 +39,7 @@ async def browse(request: web.Request) -> web.Response:
     await parts.gatekeeper.operator(request, ADMIN_READ)
     query = read_query(PayoutListQuery, query_fields(request))
     search = query.search(parts.now())
-    bound_to = _binding(query)
+    bound_to = binding("payouts", query)
     before = None
     if query.cursor is not None:
         (position,) = parts.cursors.open(query.cursor, bound_to=bound_to, length=1)
@@ -87,6 +90,55 @@ async def explain(request: web.Request) -> web.Response:
     return json_response(await _explanation(parts, found.payout))
 
 
+async def webhooks(request: web.Request) -> web.Response:
+    """Webhooks that speak of a payout, oldest first."""
+    parts = parts_of(request)
+    await parts.gatekeeper.operator(request, ADMIN_READ)
+    found = await found_payout(parts, request)
+    records = await parts.front.reader.run(payout_webhooks, found.payout.transaction_id)
+    return json_response({"webhooks": [webhook_view(record) for record in records]})
+
+
+async def review(request: web.Request) -> web.Response:
+    """What waits for a person, oldest first, each with what may safely be done about it."""
+    parts = parts_of(request)
+    await parts.gatekeeper.operator(request, ADMIN_READ)
+    query = read_query(PageQuery, query_fields(request))
+    bound_to = binding("review", query)
+    after = None
+    if query.cursor is not None:
+        after = _position(*parts.cursors.open(query.cursor, bound_to=bound_to, length=2))
+    queue = await parts.front.reader.run(review_queue, after=after, limit=query.limit + 1)
+    figures = await parts.front.reader.run(review_figures)
+    shown, more = queue[: query.limit], len(queue) > query.limit
+    cursor = None
+    if more:
+        last = shown[-1]
+        position = [last.since.isoformat(), last.found.payout.transaction_id]
+        cursor = parts.cursors.seal(position, bound_to=bound_to)
+    return json_response(
+        {
+            "payouts": [await _waiting(parts, one) for one in shown],
+            "figures": [
+                {name: value for name, value in asdict(one).items() if name != "status"} for one in figures
+            ],
+            "next_cursor": cursor,
+        }
+    )
+
+
+async def summary(request: web.Request) -> web.Response:
+    """How much is in flight where, and what this node has settled since it started."""
+    parts = parts_of(request)
+    await parts.gatekeeper.operator(request, ADMIN_READ)
+    return json_response(await summary_of(parts))
+
+
+async def summary_of(parts: Parts) -> dict[str, Any]:
+    """The summary as it is shown; two seconds old at most."""
+    return {"in_flight": await _in_flight(parts), "settled": _settled(parts), "at": parts.now()}
+
+
 async def found_payout(parts: Parts, request: web.Request) -> FoundPayout:
     """The payout of the path.
 
@@ -101,8 +153,27 @@ async def found_payout(parts: Parts, request: web.Request) -> FoundPayout:
     return found
 
 
+async def _waiting(parts: Parts, waiting: Waiting) -> dict[str, Any]:
+    now, payout = parts.now(), waiting.found.payout
+    told = explained(payout, now=now, provider=await provider_now(parts, payout.provider))
+    shown = _shown(parts, waiting.found)
+    return shown | {
+        "why": told.why,
+        "waiting_s": round(max(0.0, (now - waiting.since).total_seconds()), 1),
+        "commands": _commands(parts, payout),
+    }
+
+
+def _commands(parts: Parts, payout: Payout) -> list[dict[str, Any]]:
+    policy = policy_of(parts, payout.provider)
+    return [
+        {"command": one.command.value, "does": one.does, "needs": list(one.needs)}
+        for one in safe_commands(payout, now=parts.now(), policy=policy)
+    ]
+
+
 async def _explanation(parts: Parts, payout: Payout) -> dict[str, Any]:
-    now, policy = parts.now(), policy_of(parts, payout.provider)
+    now = parts.now()
     records = await parts.front.reader.run(payout_events, payout.transaction_id)
     beside = await parts.front.reader.run(open_over, payout.transaction_id)
     told = explained(
@@ -121,10 +192,7 @@ async def _explanation(parts: Parts, payout: Payout) -> dict[str, Any]:
         "next": {"what": told.what_next, "at": told.next_at},
         "blockers": list(told.blockers),
         "evidence": [evidence_view(record) for record in records if record.evidence],
-        "commands": [
-            {"command": one.command.value, "does": one.does, "needs": list(one.needs)}
-            for one in safe_commands(payout, now=now, policy=policy)
-        ],
+        "commands": _commands(parts, payout),
     }
 
 
@@ -132,18 +200,48 @@ def _shown(parts: Parts, found: FoundPayout) -> dict[str, Any]:
     return operator_payout_view(found, valid=valid_commands(parts, found.payout))
 
 
-def _binding(query: PayoutListQuery) -> str:
-    """What a cursor is good for: the list with these very filters."""
-    filters = query.model_dump(mode="json", exclude={"limit", "cursor"}, exclude_defaults=True)
-    return hashlib.sha256(canonical(filters).encode()).hexdigest()[:16]
+async def _in_flight(parts: Parts) -> list[dict[str, Any]]:
+    figures = await parts.in_flight.answer()
+    if figures is None:
+        raise DatabaseUnavailable
+    return [asdict(one) for one in figures]
+
+
+def _settled(parts: Parts) -> list[dict[str, Any]]:
+    """As this process has counted: the tables are too large to be counted by the way."""
+    counted = [
+        (provider, status, _counted(parts, provider, status))
+        for provider in parts.front.settings.providers
+        for status in FINAL
+    ]
+    return [
+        {"provider": provider, "status": status.value, "count": count}
+        for provider, status, count in sorted(counted)
+    ]
+
+
+def _counted(parts: Parts, provider: str, status: Status) -> int:
+    labels = {"provider": provider, "status": status.value}
+    return int(parts.front.registry.get_sample_value("nepxy_payouts_settled_total", labels) or 0)
+
+
+def _position(since: str, transaction_id: str) -> tuple[datetime, TransactionId]:
+    try:
+        return datetime.fromisoformat(since), TransactionId(transaction_id)
+    except ValueError:
+        raise CursorInvalid from None
 
 
 _ONE: Final = f"{PAYOUTS_PATH}/{{transaction_id}}"
 
 ROUTES: Final = (
     ("GET", PAYOUTS_PATH, browse),
+    # Before the one with an id in its place.
+    ("GET", f"{PAYOUTS_PATH}/review", review),
+    ("GET", f"{PAYOUTS_PATH}/summary", summary),
     ("GET", _ONE, read),
     ("GET", f"{_ONE}/events", events),
     ("GET", f"{_ONE}/attempts", attempts),
+    ("GET", f"{_ONE}/webhooks", webhooks),
     ("GET", f"{_ONE}/explain", explain),
 )
