@@ -18,6 +18,7 @@ from nepxy.http.api_docs.operation import Operation
 from nepxy.http.api_docs.operator_operations import OPERATOR_OPERATIONS
 from nepxy.http.api_docs.page import docs_page
 from nepxy.http.api_docs.provider_operations import PROVIDER_OPERATIONS
+from nepxy.http.api_docs.record_operations import RECORD_OPERATIONS
 from nepxy.http.bodies import JSON
 from nepxy.http.parts import parts_of
 
@@ -25,6 +26,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     **CLIENT_OPERATIONS,
     **PROVIDER_OPERATIONS,
     **OPERATOR_OPERATIONS,
+    **RECORD_OPERATIONS,
     **ENGINE_OPERATIONS,
     **MACHINE_OPERATIONS,
 }
