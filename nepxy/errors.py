@@ -245,6 +245,14 @@ _TABLE = (
         "Webhook names no payout",
         "Send `provider_ref` or `external_ref`.",
     ),
+    # Reconciliation.
+    (
+        "RECONCILE_RUNNING",
+        409,
+        "Providers are being asked already",
+        "Wait for the report that the message names, or watch it; then start the next.",
+    ),
+    ("REPORT_NOT_FOUND", 404, "No such report", "Take a report_id from GET /v1/admin/reconcile/reports."),
     # Not now.
     (
         "DATABASE_UNAVAILABLE",
@@ -778,6 +786,29 @@ class WebhookRefused(RequestError):
     def members(self) -> dict[str, str | int]:
         """`error` is where providers of the existing system look for the code (providers.md, section 8 [N])."""
         return {"error": self.code, "provider": self.provider}
+
+
+class ReconcileRunning(RequestError):
+    """409: one run at a time; the one in `report_id` goes on."""
+
+    fixed_code = "RECONCILE_RUNNING"
+
+    def __init__(self, report_id: str) -> None:
+        self.report_id = report_id
+        super().__init__(self.fixed_code, f"report {report_id or 'of another moment'} is not done yet")
+
+    def members(self) -> dict[str, str | int]:
+        """Which one."""
+        return {"report_id": self.report_id}
+
+
+class ReportNotFound(RequestError):
+    """404: no such report of reconciliation."""
+
+    fixed_code = "REPORT_NOT_FOUND"
+
+    def __init__(self, report_id: str) -> None:
+        super().__init__(self.fixed_code, f"there is no report {report_id[:80]}")
 
 
 class Unavailable(NepXyError):

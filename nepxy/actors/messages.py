@@ -16,7 +16,7 @@ from pykka import ActorRef
 
 from nepxy.engine.call_ring import NO_CALLS, CallFigures
 from nepxy.engine.controls import NO_OVERRIDES, ProviderOverrides
-from nepxy.engine.events import Event, OperatorAsked, StepReached, Work
+from nepxy.engine.events import Event, OperatorAsked, StatusReported, StepReached, Work
 from nepxy.engine.outcomes import Shortfall, StatusReport
 from nepxy.engine.payout import Payout, ProviderRef, SubmissionRef, TransactionId
 from nepxy.engine.restored import Restored
@@ -62,6 +62,33 @@ class CommandPayout:
     operator_id: str
     audit: AuditRow
     request_id: str | None
+    reply_to: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartReconcile:
+    """An operator wants the providers asked about what is in doubt, in review or recently settled. Answered with the
+    begun `Report`; fails with `ReconcileRunning` or `Unavailable`."""
+
+    report_id: str
+    who: str
+    reason: str
+    provider: str | None
+    """None: all."""
+    since_h: float
+    count_max: int
+    transaction_ids: tuple[str, ...] = ()
+    """Only these; empty: whatever it finds."""
+    request_id: str | None = None
+    reply_to: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFound:
+    """Reconciliation asked a provider about a payout, and the rules decide. Answered as `CommandPayout` is."""
+
+    transaction_id: TransactionId
+    event: StatusReported
     reply_to: ReplyTo | None = None
 
 

@@ -12,9 +12,11 @@ from nepxy.engine.events import Work
 from nepxy.engine.gate import Gate, Kind
 from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.payout import Status
+from nepxy.engine.reconcile import VERDICTS, ReportKind
 from nepxy.engine.runtime import DeadLetterReason
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
+from nepxy.storage.reconcile import Standing
 
 ACTOR_KINDS: Final = (
     "supervisor",
@@ -24,6 +26,8 @@ ACTOR_KINDS: Final = (
     "reconciler",
     "lease_keeper",
     "doubt_watcher",
+    "reconciliation",
+    "asker",
 )
 
 
@@ -207,6 +211,30 @@ class EngineMetrics:
             ("provider",),
             registry=registry,
         )
+        self.reconcile_every = Gauge(
+            "nepxy_reconcile_every_seconds", "How often the providers are asked; 0: never.", registry=registry
+        )
+        self.reconcile_done = Gauge(
+            "nepxy_reconcile_last_done_timestamp_seconds",
+            "When the last report of this kind ended well; 0: none did.",
+            ("kind",),
+            registry=registry,
+        )
+        self.reconcile_differences = Gauge(
+            "nepxy_reconcile_differences",
+            "Differences in the last report of this kind, of each provider.",
+            ("kind",),
+            registry=registry,
+        )
+        self.reconcile_running = Gauge(
+            "nepxy_reconcile_running", "1 while providers are asked for comparison.", registry=registry
+        )
+        self.reconcile_checked = Counter(
+            "nepxy_reconcile_checked_total",
+            "Payouts that a provider was asked about for comparison.",
+            ("provider", "verdict"),
+            registry=registry,
+        )
         self.batch_size = Histogram(
             "nepxy_journal_batch_writes",
             "Writes a commit.",
@@ -297,6 +325,11 @@ class EngineMetrics:
                 *self._flight,
             ):
                 gauge.labels(provider)
+            for verdict in VERDICTS:
+                self.reconcile_checked.labels(provider, verdict)
+        for report_kind in ReportKind:
+            self.reconcile_done.labels(report_kind.value)
+            self.reconcile_differences.labels(report_kind.value)
         for kind in ACTOR_KINDS:
             for metric in (self.alive, self.started, self.failures, self.restarts):
                 metric.labels(kind)
@@ -334,6 +367,13 @@ class EngineMetrics:
             self.stuck.labels(provider).set(one.stuck_count)
             self.overdue.labels(provider).set(one.overdue_count)
             self.discrepancies_open.labels(provider).set(one.discrepancies_open)
+
+    def reconciled(self, standing: Standing) -> None:
+        """What the last reports say; None of them: zero."""
+        for kind in ReportKind:
+            done_at = standing.last_done_at.get(kind.value)
+            self.reconcile_done.labels(kind.value).set(done_at.timestamp() if done_at is not None else 0.0)
+            self.reconcile_differences.labels(kind.value).set(standing.differences.get(kind.value, 0))
 
     @property
     def journal_waiting_count(self) -> int:

@@ -58,10 +58,12 @@ from nepxy.actors.messages import (
     PayoutsDue,
     ProviderRestarted,
     RecoveryProgressed,
+    ReportFound,
     Retire,
     SentElsewhere,
     SlotFreed,
     SlotResult,
+    StartReconcile,
     TakenUp,
     WebhookAnswer,
     WebhookArrived,
@@ -72,13 +74,22 @@ from nepxy.actors.parking import parking
 from nepxy.actors.payout import PayoutActor
 from nepxy.actors.provider_table import ProviderSetup, ProviderTable
 from nepxy.actors.reconciler import Reconciler
+from nepxy.actors.reconciliation import Reconciliation, ReconciliationSetup
 from nepxy.actors.replies import reply
 from nepxy.actors.roster import Roster
 from nepxy.engine.events import CancelRequested, DueReached, Source, StatusReported
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
-from nepxy.errors import Draining, IntakePaused, NepXyError, NodeStandby, PayoutNotFound, ProviderUnknown
+from nepxy.errors import (
+    Draining,
+    EngineBusy,
+    IntakePaused,
+    NepXyError,
+    NodeStandby,
+    PayoutNotFound,
+    ProviderUnknown,
+)
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
@@ -97,6 +108,7 @@ __all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
 log = structlog.get_logger("nepxy.supervisor")
 
 WATCH_DOUBT_AGAIN_S: Final = 60.0
+RECONCILE_AGAIN_S: Final = 60.0
 COUNT_ACCOUNTS_AGAIN_S: Final = 5.0
 OWN_SHARE: Final = 2
 """This part of the memory is divided among the providers for good: a dead one's backlog never fills it all."""
@@ -162,6 +174,7 @@ class Supervisor(LoopActor):
         limits: SupervisorLimits,
         escalate: Callable[[str], None],
         hooks: Hooks | None = None,
+        reconciliation: ReconciliationSetup | None = None,
         **kwargs: Any,
     ) -> None:
         """Start the tree.
@@ -172,6 +185,7 @@ class Supervisor(LoopActor):
             limits: of the actors that this one starts.
             escalate: called when something died that cannot be mended here; the process should end.
             hooks: what else operators may ask for.
+            reconciliation: how providers are asked for comparison; None: they are not.
         """
         super().__init__(**kwargs)
         self._hooks = hooks or Hooks()
@@ -189,6 +203,8 @@ class Supervisor(LoopActor):
         self._other_owner: str | None = None
         self._reconciler: ActorRef[Any] | None = None
         self._lease_keeper: ActorRef[Any] | None = None
+        self._reconciliation_setup = reconciliation
+        self._reconciliation: ActorRef[Any] | None = None
         self._doubt: tuple[DoubtFigures, ...] = ()
         self._sent_elsewhere: tuple[SentElsewhere, ...] = ()
         self._recovered_count = 0
@@ -207,6 +223,7 @@ class Supervisor(LoopActor):
         self._providers.start_all()
         self._start_lease_keeper()
         self._start_doubt_watcher()
+        self._start_reconciliation()
 
     def on_stop(self) -> None:
         """Leave nobody behind who would take the shards again once they are given back."""
@@ -234,6 +251,10 @@ class Supervisor(LoopActor):
                 self._command_payout(message)
             case PayoutsDue():
                 self._due(message)
+            case ReportFound():
+                self._report_found(message)
+            case StartReconcile():
+                self._start_reconcile(message)
             case ParkedWebhooksFound(webhook_ids=webhook_ids):
                 self._fetch_parked(webhook_ids)
             case WebhooksJoinable(webhooks=webhooks):
@@ -265,6 +286,8 @@ class Supervisor(LoopActor):
                 self._count_accounts()
             case "watch doubt":
                 self._start_doubt_watcher()
+            case "reconcile":
+                self._start_reconciliation()
             case RecoveryProgressed(recovered_count=recovered, done=done):
                 self._recovered_count, self._recovery_done = recovered, done
                 self._parts.metrics.recovered.set(recovered)
@@ -471,6 +494,22 @@ class Supervisor(LoopActor):
         else:
             self._to_payout(message.transaction_id, deliver)
 
+    def _report_found(self, message: ReportFound) -> None:
+        deliver = Deliver(event=message.event, who="reconciliation", reply_to=message.reply_to)
+        refusal = self._refusal(message.transaction_id)
+        if refusal is not None:
+            _fail(message.reply_to, refusal)
+        else:
+            self._to_payout(message.transaction_id, deliver)
+
+    def _start_reconcile(self, message: StartReconcile) -> None:
+        if self._life is EngineState.DRAINING:
+            _fail(message.reply_to, Draining())
+        elif self._reconciliation is None:
+            _fail(message.reply_to, EngineBusy("reconciliation is being restarted"))
+        else:
+            self._tell(self._reconciliation, message)
+
     # ---- commands to providers and to this actor -----------------------------------------------------
 
     def _command_provider(self, message: CommandProvider) -> None:
@@ -607,6 +646,11 @@ class Supervisor(LoopActor):
                 # Nothing but gauges hangs on it: not worth a process.
                 self._parts.metrics.restarts.labels("doubt_watcher").inc()
                 self.tell_later(0.0 if allowed else WATCH_DOUBT_AGAIN_S, "watch doubt")
+            case ("reconciliation", _):
+                # No payout hangs on it: its run ends as FAILED, and another may be begun.
+                self._parts.metrics.restarts.labels("reconciliation").inc()
+                self._reconciliation = None
+                self.tell_later(0.0 if allowed else RECONCILE_AGAIN_S, "reconcile")
             case _:
                 self._escalate(f"{child_id} died too often: {type(error).__name__}")
 
@@ -677,6 +721,19 @@ class Supervisor(LoopActor):
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("doubt_watcher", ""),
+        )
+
+    def _start_reconciliation(self) -> None:
+        if self._reconciliation_setup is None or self._life is EngineState.DRAINING:
+            return
+        self._reconciliation = Reconciliation.start(
+            setup=self._reconciliation_setup,
+            parts=self._parts,
+            providers=self._providers.of,
+            supervisor=self.actor_ref,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("reconciliation", ""),
         )
 
     def _start_reconciler(self) -> None:
@@ -782,6 +839,8 @@ class Supervisor(LoopActor):
             if self._reconciler is not None:
                 self._reconciler.stop(block=False)
                 self._reconciler = None
+            if self._reconciliation is not None:
+                self._tell(self._reconciliation, Retire())
             for entry in self._roster:
                 self._tell(entry.ref, Retire())
 

@@ -34,6 +34,7 @@ from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
 from nepxy.actors.messages import DescribeEngine, Drain, EngineView
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
 from nepxy.config.logs import configure_logging
 from nepxy.config.providers import ProviderSettings
@@ -287,6 +288,11 @@ class _Process:
             limits=limits,
             escalate=self._escalate,
             hooks=self._hooks,
+            reconciliation=ReconciliationSetup(
+                reader=reader,
+                every_h=settings.reconcile.every_h,
+                count_max=settings.reconcile.count_max,
+            ),
             runtime=runtime,
         )
         for name, setup in setups.items():

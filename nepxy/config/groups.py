@@ -319,6 +319,27 @@ class LimitSettings(Group):
     )  # fmt: skip
 
 
+class ReconcileSettings(Group):
+    """For comparing what we hold with what providers say."""
+
+    every_h: float = setting(
+        24.0, "NEPXY_RECONCILE_EVERY_H", ge=0, le=8_760,
+        description="Every how many hours providers are asked about what is in doubt or recently settled; 0: never.",
+    )  # fmt: skip
+    count_max: int = setting(
+        1_000, "NEPXY_RECONCILE_COUNT_MAX", ge=1, le=50_000,
+        description="Payouts that one such run asks about at most, unless it is told otherwise.",
+    )  # fmt: skip
+    file_bytes_max: int = setting(
+        67_108_864, "NEPXY_RECONCILE_FILE_BYTES_MAX", ge=1_024, le=1_073_741_824,
+        description="The largest settlement file that is taken, in bytes.",
+    )  # fmt: skip
+    file_lines_max: int = setting(
+        200_000, "NEPXY_RECONCILE_FILE_LINES_MAX", ge=1, le=5_000_000,
+        description="The most lines that a settlement file may have; about 200 bytes of memory each.",
+    )  # fmt: skip
+
+
 class LogSettings(Group):
     """For `nepxy.config.logs.configure_logging`."""
 

@@ -32,6 +32,7 @@ from nepxy.config.groups import (
     LimitSettings,
     LogSettings,
     Mode,
+    ReconcileSettings,
     RetrySettings,
     lower,
 )
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     retry: RetrySettings = Field(default_factory=RetrySettings)
     """What a provider starts from; actors take `settings.providers[name].retry`, where its own numbers are in."""
     limits: LimitSettings = Field(default_factory=LimitSettings)
+    reconcile: ReconcileSettings = Field(default_factory=ReconcileSettings)
     log: LogSettings = Field(default_factory=LogSettings)
     tmoney: TmoneySettings = Field(default_factory=TmoneySettings)
     flooz: FloozSettings = Field(default_factory=FloozSettings)

@@ -24,6 +24,7 @@ from nepxy.http.routes import (
     operator_records,
     operator_webhooks,
     payouts,
+    reconcile,
     webhooks,
 )
 
@@ -36,6 +37,7 @@ ROUTES: Final = (
     *operator_records.ROUTES,
     *control.ROUTES,
     *engine.ROUTES,
+    *reconcile.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
     *api_docs.ROUTES,
@@ -66,6 +68,7 @@ def create_app(front: FrontEnd) -> web.Application:
     )
     app[PARTS] = make_parts(front, measured)
     app[BODY_S_MAX] = settings.http.body_s_max
+    app[reconcile.IMPORTS] = reconcile.imports()
     app[webhooks.ALLOWANCE] = webhooks.allowance()
     for method, path, handler in ROUTES:
         if method == "GET":

@@ -19,6 +19,7 @@ from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
 from nepxy.actors.messages import DescribeEngine, EngineView
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
 from nepxy.engine.payout import Payout, Status, TransactionId
 from nepxy.engine.references import submission_ref
@@ -221,6 +222,13 @@ async def start_engine(url: str, environ: dict[str, str] | None = None, *, name:
         setups=setups,
         limits=SupervisorLimits(lease_ttl_s=5),
         escalate=lambda reason: None,
+        reconciliation=ReconciliationSetup(
+            reader=reader,
+            every_h=front.settings.reconcile.every_h,
+            count_max=front.settings.reconcile.count_max,
+            check_s=0.2,
+            wait_s=2.0,
+        ),
         runtime=runtime,
     )
     front = replace(front, supervisor=supervisor)

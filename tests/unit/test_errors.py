@@ -44,6 +44,8 @@ EXAMPLES: list[Callable[[], errors.NepXyError]] = [
     lambda: errors.ProviderUnknown("TMONY", ["TMONEY", "FLOOZ"]),
     lambda: errors.ProviderDisabled("FLOOZ"),
     lambda: errors.WebhookRefused("MISSING_STATUS", "TMONEY"),
+    lambda: errors.ReconcileRunning("0193a5c8-0000-7000-8000-000000000001"),
+    lambda: errors.ReportNotFound("0193a5c8-0000-7000-8000-000000000001"),
     lambda: errors.DatabaseUnavailable(),
     lambda: errors.Draining(),
     lambda: errors.IntakePaused(),

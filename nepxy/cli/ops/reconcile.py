@@ -44,14 +44,18 @@ def run(
         int, typer.Option(min=1, help="What was settled in so many hours is asked about, too.")
     ] = 24,
     count_max: Annotated[int | None, typer.Option(min=1, help="Ask about so many payouts at most.")] = None,
+    payout: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="Ask about this payout only, settled or not; repeatable."),
+    ] = None,
     watch: WatchOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Ask the providers about what is in doubt, in review or recently settled; --watch waits for the report."""
     with engine() as api:
         body = {
-            "provider": provider.upper() or None, "since_h": since_h, "count_max": count_max,
-            "reason": checked_reason(reason),
+            "provider": provider.upper() or None, "since_h": float(since_h), "count_max": count_max,
+            "reason": checked_reason(reason), "transaction_ids": payout or [],
         }  # fmt: skip
         report = api.post(PATH, body).body["report"]
         _print(follow(api, report) if watch else report, as_json=as_json)

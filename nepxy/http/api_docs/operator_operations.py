@@ -7,11 +7,14 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from nepxy.engine.settlement_file import FIELDS
 from nepxy.http.api_docs.client_operations import ENGINE_AWAY
-from nepxy.http.api_docs.operation import ANY_OBJECT, Caller, Operation, Schema, Success
+from nepxy.http.api_docs.operation import ANY_OBJECT, Caller, Operation, Parameter, Schema, Success
 from nepxy.http.auth import ADMIN_READ, ADMIN_WRITE
 from nepxy.http.control.orders import Order, PayoutOrder
 from nepxy.http.operator_views import PAYOUTS_PATH, PROPOSALS_PATH
+from nepxy.http.reconcile_views import REPORTS_PATH
+from nepxy.http.routes.reconcile import FileQuery, ReportsQuery, RunOrder
 from nepxy.http.searches import PayoutListQuery
 
 _PAYOUT: Final = f"{PAYOUTS_PATH}/{{transaction_id}}"
@@ -155,6 +158,51 @@ OPERATOR_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         group="Payouts, for operators",
         schema=items("attempts"),
         errors=_ID_WRONG,
+    ),
+    ("POST", "/v1/admin/reconcile"): commanding(
+        "Ask the providers about what is in doubt, in review or recently settled",
+        group="Reconciliation",
+        body=RunOrder,
+        details="The report fills while they are asked. What is found about an unsettled payout is decided as ever; "
+        "a settled one that its provider contradicts gets a discrepancy, and stays as it is.",
+        answers={202: Success(description="It began: `report` says where to read it.")},
+        errors=("RECONCILE_RUNNING", "PAYOUT_NOT_FOUND", "PROVIDER_UNKNOWN", *ENGINE_AWAY),
+    ),
+    ("POST", "/v1/admin/reconcile/files"): Operation(
+        summary="Match a provider's settlement file line by line",
+        details="CSV in UTF-8, its header line first; `,`, `;`, tab or `|` between columns; amounts are decimals in "
+        "major units. It moves no payout. Lines that cannot be read are named in `figures.bad`.",
+        group="Reconciliation",
+        caller=Caller.OPERATOR,
+        scope=ADMIN_WRITE,
+        query=FileQuery,
+        parameters=tuple(
+            Parameter(name=f"column.{name}", description=f"The header of the column with the {name}.")
+            for name in FIELDS
+        ),
+        body={"type": "string"},
+        body_types=("text/csv",),
+        answers={200: Success(description="Done: `report` has the figures.")},
+        errors=(
+            "PROVIDER_UNKNOWN",
+            "VALIDATION_FAILED",
+            "BODY_TOO_LARGE",
+            "ENGINE_BUSY",
+            "DATABASE_UNAVAILABLE",
+        ),
+    ),
+    ("GET", REPORTS_PATH): reading(
+        "List the reports of reconciliation, newest first",
+        group="Reconciliation",
+        schema=items("reports"),
+        query=ReportsQuery,
+    ),
+    ("GET", f"{REPORTS_PATH}/{{report_id}}"): reading(
+        "Read a report with its differences and their commands; with `.csv` at its end, as a file",
+        group="Reconciliation",
+        schema=items("differences"),
+        query=ReportsQuery,
+        errors=("REPORT_NOT_FOUND",),
     ),
     ("GET", f"{_PAYOUT}/explain"): reading(
         "Explain why a payout is where it is, what comes next, and what may be done",
