@@ -2,11 +2,13 @@
 
 let csrfToken = "";
 let onSessionOver = () => {};
+let onTokenWrong = () => {};
 
-/** What a request that changes something carries, and what happens when the session is over. */
-export function useSession(token, sessionOver) {
+/** What a request that changes something carries; what happens when the session is over, or is another one by now. */
+export function useSession(token, sessionOver, tokenWrong) {
   csrfToken = token;
   onSessionOver = sessionOver;
+  onTokenWrong = tokenWrong;
 }
 
 export class Problem extends Error {
@@ -72,6 +74,10 @@ async function asked(method, path, body, type) {
   const document = await read(answer);
   if (answer.ok) return { status: answer.status, document };
   const problem = new Problem(answer.status, document);
+  if (problem.code === "CSRF_TOKEN_WRONG") {
+    onTokenWrong();
+    problem.hint = "Somebody signed in anew in another tab. Look at who is signed in now, and give the command again.";
+  }
   if (problem.code === "SESSION_OVER" || problem.code === "TOKEN_MISSING") onSessionOver(problem);
   throw problem;
 }

@@ -13,6 +13,7 @@ const number = (name, label, hint, attributes = {}) => ({
 
 const tick = (name, label, hint) => ({
   name,
+  onlyForced: true,
   make: () => {
     const input = h("input", { type: "checkbox" });
     return { node: field(label, input, hint), read: () => input.checked };

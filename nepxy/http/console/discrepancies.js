@@ -13,16 +13,18 @@ export const discrepancies = { title: "Discrepancies", open };
 
 async function open({ query }) {
   const list = h("div", {});
-  const provider = h("select", { "aria-label": "Provider", onchange: load, value: query.provider ?? "" }, options(session.providers, "every provider"));
-  const open = h("select", { "aria-label": "Which", onchange: load }, options([["true", "open"], ["", "open and closed"]]));
-  async function load() {
+  const provider = h("select", { "aria-label": "Provider", onchange: () => load(), value: query.provider ?? "" }, options(session.providers, "every provider"));
+  const open = h("select", { "aria-label": "Which", onchange: () => load() }, options([["true", "open"], ["", "open and closed"]]));
+  async function more(before, shown) {
     try {
-      const page = await get(PATH, { open: open.value, provider: provider.value });
-      fill(list, rows(page.discrepancies, load));
+      const page = await get(PATH, { open: open.value, provider: provider.value, before });
+      const all = [...shown, ...page.discrepancies];
+      fill(list, rows(all, load), page.next_before ? button("Show more", () => more(page.next_before, all)) : null);
     } catch (problem) {
-      fill(list, refusal(problem, load));
+      fill(list, refusal(problem, () => more(before, shown)));
     }
   }
+  const load = () => more(null, []);
   await load();
   return { node: card("What contradicts what", {}, h("p", { class: "row-of" }, open, " of ", provider), list) };
 }

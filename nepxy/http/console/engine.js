@@ -3,6 +3,7 @@
 import { get } from "./api.js";
 import { fill, h, patch } from "./dom.js";
 import { count, duration, money, words } from "./format.js";
+import { whileSilent } from "./live.js";
 import { badge, card, facts, refusal, table, time } from "./pieces.js";
 import { commandButton } from "./steer.js";
 
@@ -13,7 +14,8 @@ export const engine = { title: "Engine", open };
 async function open() {
   const state = h("div", {});
   const base = h("div", {});
-  const show = (shown) => patch(state, engineFacts(shown), levers(shown));
+  const show = (shown) => patch(state, engineFacts(shown), levers(shown, look));
+  const look = async () => show(await get("/v1/admin/engine"));
   async function load() {
     try {
       patch(base, databaseFacts(await get("/v1/admin/database")));
@@ -21,18 +23,35 @@ async function open() {
       fill(base, refusal(problem, load));
     }
   }
-  const [shown] = await Promise.all([get("/v1/admin/engine"), load()]);
-  show(shown);
+  await Promise.all([look(), load()]);
+  const quiet = whileSilent(look);
   const timer = setInterval(load, AGAIN_MS);
   return {
     node: h("div", { class: "stack" }, card("This node", {}, state), card("Database", {}, base)),
     snapshot: (data) => data.engine && show(data.engine),
-    close: () => clearInterval(timer),
+    close: () => [timer, quiet].forEach(clearInterval),
   };
 }
 
+/** What of all providers' money is in doubt, as the engine counts it every few seconds. */
+export function doubtOf(one) {
+  const rows = one.doubt ?? [];
+  const amounts = new Map();
+  for (const row of rows) for (const [currency, amount] of Object.entries(row.amounts ?? {})) amounts.set(currency, (amounts.get(currency) ?? 0) + amount);
+  return {
+    count: rows.reduce((sum, row) => sum + (row.in_doubt_count ?? 0), 0),
+    amounts: [...amounts].map(([currency, amount]) => money(amount, currency)).join(" + ") || "no money",
+    oldestS: Math.max(0, ...rows.map((row) => row.oldest_age_s ?? 0)),
+  };
+}
+
+/** Was the database restored, and has nobody released it yet? */
+export function isHeld(one) {
+  return Boolean(one.restored) && !one.restored.doubt_until;
+}
+
 function engineFacts(one) {
-  const doubt = [one.doubt ?? []].flat();
+  const doubt = doubtOf(one);
   return facts([
     ["State", badge(one.state, { tone: one.state === "running" ? "good" : "wary" })],
     ["Intake", one.intake_open === undefined ? null : badge(one.intake_open ? "open" : "closed", { tone: one.intake_open ? "good" : "bad", text: one.intake_open ? "open" : `closed: ${one.intake_reason || "no reason given"}` })],
@@ -41,14 +60,16 @@ function engineFacts(one) {
     ["Payouts in memory", `${count(one.payouts_in_memory)} of ${count(one.payouts_in_memory_max)}`],
     ["Shards held", `${count(one.shards_held)} of 256`], ["Other owner", one.other_owner],
     ["Recovered", `${count(one.recovered_count)}${one.recovery_done ? ", done" : ", going on"}`],
-    ["In flight by another account", one.sent_elsewhere && typeof one.sent_elsewhere !== "object" ? count(one.sent_elsewhere) : null],
-    ["In doubt", doubt.length ? doubt.map((row) => `${row.provider}: ${count(row.count)}, ${money(row.amount, row.currency)}`).join("; ") : "nothing"],
+    ["Held", isHeld(one) ? badge("wrong", { text: "nothing is sent since a restore, until somebody releases it" }) : null],
+    ["This node alone", one.drains_here ? badge("wary", { tone: "wary", text: "takes no payouts" }) : null],
+    ["In flight by another account", (one.sent_elsewhere ?? []).map((row) => `${row.provider}: ${count(row.payouts_count)}`).join(", ")],
+    ["In doubt", doubt.count ? `${count(doubt.count)} payouts, ${doubt.amounts}, oldest ${duration(doubt.oldestS)}` : "nothing"],
     ["Node", one.node_id], ["Version", one.version], ["Started", one.started_at && time(one.started_at, { relative: true })],
   ]);
 }
 
-function levers(one) {
-  return h("div", { class: "controls", role: "group", "aria-label": "Commands to the supervisor" }, (one.valid_commands ?? []).map((name) => commandButton("supervisor", name)));
+function levers(one, done) {
+  return h("div", { class: "controls", role: "group", "aria-label": "Commands to the supervisor" }, (one.valid_commands ?? []).map((name) => commandButton("supervisor", name, { done })));
 }
 
 function databaseFacts(one) {

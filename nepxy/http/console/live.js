@@ -33,6 +33,11 @@ export function disconnect() {
   tries = 0;
 }
 
+/** Ask now and then while the engine says nothing by itself; the answer is for `clearInterval`. */
+export function whileSilent(ask) {
+  return setInterval(() => live.state !== "live" && ask().catch(() => {}), 4_000);
+}
+
 /** When the last snapshot came, in milliseconds; 0: none has. */
 export function lastHeard() {
   return heardAt;

@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { fill, h, patch } from "./dom.js";
 import { age, count, duration, money, share, words } from "./format.js";
 import { badge, card, copyable, payoutLink, providerLink, refusal, table } from "./pieces.js";
+import { doubtOf, isHeld } from "./engine.js";
 import { plot } from "./plot.js";
 import { to } from "./router.js";
 
@@ -71,20 +72,21 @@ async function quietly(load) {
 function tiles({ engine = {}, summary = {}, providers = [] }) {
   const rows = summary.in_flight ?? [];
   const review = rows.filter((row) => row.status === "REVIEW");
-  const doubt = engine.doubt ?? [];
+  const doubt = doubtOf(engine);
   const answered = providers.reduce((sum, one) => sum + (one.calls?.answered ?? 0), 0);
   const failed = providers.reduce((sum, one) => sum + (one.calls?.failed ?? 0), 0);
   const calls = answered + failed;
   return [
     tile("In flight", count(sum(rows)), amounts(rows), to("payouts", [], { status: IN_FLIGHT.join(",") })),
-    tile("In doubt", count(sum(doubt)), sum(doubt) ? `${amounts(doubt)}, oldest ${age(oldest(doubt))}` : "no money in doubt", to("review"), sum(doubt) ? "wary" : "good"),
+    tile("In doubt", count(doubt.count), doubt.count ? `${doubt.amounts}, oldest ${duration(doubt.oldestS)}` : "no money in doubt", to("review"), doubt.count ? "wary" : "good"),
     tile("In review", count(sum(review)), sum(review) ? `oldest ${age(oldest(review))}` : "nobody waits for a person", to("review"), sum(review) ? "wary" : "good"),
     tile("Calls answered", calls ? share(answered / calls) : "–", `${count(calls)} calls in 5 minutes`, to("providers"), calls && answered / calls < 0.9 ? "bad" : null),
-    tile("Engine", words(engine.state ?? "–"), engineSays(engine), to("engine"), engine.state === "running" && engine.intake_open !== false && engine.journal_ok !== false ? "good" : "bad"),
+    tile("Engine", words(engine.state ?? "–"), engineSays(engine), to("engine"), engine.state === "running" && engine.intake_open !== false && engine.journal_ok !== false && !isHeld(engine) ? "good" : "bad"),
   ];
 }
 
 function engineSays(engine) {
+  if (isHeld(engine)) return "held since a restore: nothing is sent";
   if (engine.journal_ok === false) return "the journal does not commit";
   if (engine.intake_open === false) return `intake closed: ${engine.intake_reason ?? ""}`;
   return `${count(engine.payouts_in_memory)} payouts in memory`;

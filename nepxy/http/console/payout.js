@@ -19,15 +19,17 @@ async function open({ args: [id] }) {
   let waits = 0;
 
   async function load() {
+    // In an incident one part may fail: the others are shown all the same.
     const [one, explained, events, attempts, webhooks] = await Promise.all([
-      get(path), get(`${path}/explain`), get(`${path}/events`), get(`${path}/attempts`), get(`${path}/webhooks`),
+      get(path), ...["explain", "events", "attempts", "webhooks"].map((part) => get(`${path}/${part}`).catch((problem) => ({ problem }))),
     ]);
     patch(parts.head, head(one));
-    patch(parts.why, why(explained));
-    patch(parts.commands, commands(id, one, explained, again));
-    patch(parts.timeline, timeline(events.events, webhooks.webhooks, attempts.attempts));
     patch(parts.facts, allFacts(one));
-    patch(parts.attempts, attemptTable(attempts.attempts));
+    patch(parts.why, explained.problem ? refusal(explained.problem) : why(explained));
+    patch(parts.commands, explained.problem ? null : commands(id, one, explained, again));
+    patch(parts.timeline, [events, webhooks].filter((part) => part.problem).map((part) => refusal(part.problem)),
+      timeline(events.events ?? [], webhooks.webhooks ?? [], attempts.attempts ?? []));
+    patch(parts.attempts, attempts.problem ? refusal(attempts.problem) : attemptTable(attempts.attempts));
   }
   async function again() {
     await load().catch((problem) => fill(parts.why, refusal(problem, again)));
@@ -74,7 +76,7 @@ function commands(id, one, explained, again) {
   const safe = explained.commands ?? [];
   if (!safe.length) return h("p", { class: "empty" }, "Nothing needs to be done, and nothing can be.");
   return h("ul", { class: "offers" }, safe.map((offer) => h("li", { class: "row", "data-key": offer.command },
-    commandButton(`payouts/${id}`, offer.command, { fixed: () => ({ expected_version: one.version }), done: again }),
+    commandButton(`payouts/${id}`, offer.command, { fixed: () => ({ expected_version: one.version }), needs: offer.needs, done: again }),
     h("span", {}, offer.does || about(offer.command).does,
       offer.needs?.includes("second_person") ? h("em", {}, " Needs a second person.") : null,
       offer.needs?.includes("force") ? h("em", {}, " Needs force.") : null))));
@@ -94,13 +96,16 @@ function eventItem(one) {
   const moved = one.from_status !== one.to_status;
   return [
     h("p", {}, moved && one.from_status ? [badge(one.from_status), " → "] : null, badge(one.to_status), " ", h("b", {}, one.why), h("span", { class: "faint" }, ` by ${one.who} · version ${one.version}`)),
-    one.evidence ? h("p", { class: "evidence" }, evidenceText(one.evidence)) : null,
+    evidenceOf(one.evidence ?? {}),
   ];
 }
 
-function evidenceText(evidence) {
-  if (typeof evidence === "string") return evidence;
-  return Object.entries(evidence).filter(([, value]) => value !== null && value !== "").map(([name, value]) => `${words(name)}: ${typeof value === "object" ? JSON.stringify(value) : value}`).join(" · ");
+/** What was asked and answered first; by which rule, and all else, beneath it. */
+function evidenceOf({ source, call, answer, ...rest }) {
+  const others = Object.entries(rest).filter(([, value]) => value !== null && value !== "").map(([name, value]) => `${words(name)}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  return h("div", { class: "evidence" },
+    call || answer ? h("p", {}, h("code", {}, [call, answer].filter(Boolean).join(" → "))) : null,
+    others.length ? h("p", {}, others.join(" · ")) : null);
 }
 
 function webhookItem(one) {
@@ -121,7 +126,7 @@ function attemptTable(attempts) {
     { title: "Provider's reference", kind: "ref", cell: (one) => one.provider_ref ?? "–" },
     { title: "Answer by", cell: (one) => time(one.answer_by) },
     { title: "In doubt since", cell: (one) => time(one.in_doubt_since) },
-    { title: "Closed", cell: (one) => one.closed_reason ?? "open" },
+    { title: "Closed", cell: (one) => one.closed_reason ?? "–" },
   ], attempts, { empty: "Nothing has been sent.", key: (one) => one.submission_ref });
 }
 

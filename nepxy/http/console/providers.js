@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { about } from "./commands.js";
 import { fill, h, patch } from "./dom.js";
 import { age, count, duration, share } from "./format.js";
-import { live } from "./live.js";
+import { whileSilent } from "./live.js";
 import { badge, card, facts, json, providerLink, time } from "./pieces.js";
 import { go, to } from "./router.js";
 import { mayWrite } from "./session.js";
@@ -22,9 +22,11 @@ async function open({ args: [name] }) {
 
 async function all() {
   const place = h("div", { class: "cards" });
-  const show = (rows) => patch(place, rows.map(summary));
-  show((await get(PATH)).providers);
-  return { node: place, snapshot: (data) => data.providers && show(data.providers) };
+  const show = (rows) => patch(place, rows.map((row) => summary(row, load)));
+  const load = async () => show((await get(PATH)).providers);
+  await load();
+  const timer = whileSilent(load);
+  return { node: place, snapshot: (data) => data.providers && show(data.providers), close: () => clearInterval(timer) };
 }
 
 async function one(name) {
@@ -32,8 +34,10 @@ async function one(name) {
   const place = h("div", {});
   const rest = h("div", { class: "stack" });
   const shown = await get(path);
-  const show = (row) => patch(place, summary(row));
+  const show = (row) => patch(place, summary(row, load));
+  const load = async () => show(await get(path));
   show(shown);
+  const timer = whileSilent(load);
   fill(rest, card("Account", {}, facts([["Account", shown.account], ["Profile", shown.profile]])), card("What it promises", {}, json(shown.capabilities)));
   return {
     node: h("div", { class: "stack" }, h("p", {}, h("a", { href: to("providers") }, "All providers")), place, rest),
@@ -41,10 +45,11 @@ async function one(name) {
       const row = data.providers?.find((other) => other.name === name);
       if (row) show(row);
     },
+    close: () => clearInterval(timer),
   };
 }
 
-function summary(row) {
+function summary(row, done) {
   return h("section", { class: "card provider", "data-key": row.name, "aria-label": row.name },
     h("header", {}, h("h2", {}, providerLink(row.name)), states(row)),
     notes(row),
@@ -59,7 +64,7 @@ function summary(row) {
       ["Silent until", row.held_until && time(row.held_until, { relative: true })],
       ["Breaker since", row.breaker_since && time(row.breaker_since, { relative: true })],
     ]),
-    h("div", { class: "controls", role: "group", "aria-label": `Commands to ${row.name}` }, (row.valid_commands ?? []).map((command) => control(row, command))));
+    h("div", { class: "controls", role: "group", "aria-label": `Commands to ${row.name}` }, (row.valid_commands ?? []).map((command) => control(row, command, done))));
 }
 
 function states(row) {
@@ -88,17 +93,15 @@ function measure(name, figure, says, part = null, good = true) {
     h("span", { class: "says" }, says));
 }
 
-function control(row, command) {
+function control(row, command, done) {
   if (command === "retry_failed") {
     const { label, does } = about(command);
     return h("button", { type: "button", "data-key": command, title: does, disabled: !mayWrite(), onclick: () => go("bulk", [], { lever: `providers/${row.name}` }) }, `${label} …`);
   }
-  return commandButton(`providers/${row.name}`, command, { initial: () => overridesOf(row.name) });
+  return commandButton(`providers/${row.name}`, command, { initial: () => overridesOf(row), done });
 }
 
 /** What was set by hand, so that setting one number does not undo another. */
-function overridesOf(name) {
-  const row = live.snapshot?.providers?.find((other) => other.name === name);
-  if (!row) return {};
+function overridesOf(row) {
   return Object.fromEntries(Object.entries(OVERRIDES).filter(([, column]) => row.overridden?.includes(column)).map(([field, column]) => [field, row[column]]));
 }

@@ -1,7 +1,7 @@
 // What waits for a person, and what is stuck: why, for how long, and what is safe to do.
 
 import { get } from "./api.js";
-import { fill, h, patch } from "./dom.js";
+import { h, patch } from "./dom.js";
 import { age, count, duration, money } from "./format.js";
 import { badge, card, payoutLink, providerLink, refusal, table } from "./pieces.js";
 import { here, requery } from "./router.js";
@@ -19,22 +19,19 @@ async function open({ query }) {
   const waiting = h("div", {});
   const stuck = h("div", {});
   let stuckS = Number(query.stuck_s) || 300;
+  const spans = STUCK_S.some(([seconds]) => seconds === stuckS) ? STUCK_S : [[stuckS, duration(stuckS)], ...STUCK_S];
   const choice = h("select", { "aria-label": "Unchanged for", onchange: () => { stuckS = Number(choice.value); requery({ stuck_s: stuckS }); load(); } },
-    STUCK_S.map(([seconds, text]) => h("option", { value: seconds, selected: seconds === stuckS }, text)));
+    spans.map(([seconds, text]) => h("option", { value: seconds, selected: seconds === stuckS }, text)));
 
   async function load() {
-    try {
-      const [queue, list] = await Promise.all([
-        get(`${BASE}/review`, { limit: 100 }),
-        get(`${BASE}/payouts`, { stuck_s: stuckS, limit: 100 }),
-      ]);
-      const known = new Set(queue.payouts.map((one) => one.transaction_id));
-      patch(figures, sums(queue.figures ?? []));
-      patch(waiting, rows("Payouts in review or in doubt", queue.payouts, load, "Nobody waits for a person, and no payout is in doubt."), more(queue));
-      patch(stuck, rows("Stuck payouts", list.payouts.filter((one) => !known.has(one.transaction_id)), load, `No other payout is in flight and unchanged for ${duration(stuckS)}.`), more(list));
-    } catch (problem) {
-      fill(waiting, refusal(problem, load));
-    }
+    const part = (path, query) => get(BASE + path, { ...query, limit: 100 }).catch((problem) => ({ problem, payouts: [] }));
+    const [queue, list] = await Promise.all([part("/review", {}), part("/payouts", { stuck_s: stuckS })]);
+    const known = new Set(queue.payouts.map((one) => one.transaction_id));
+    patch(figures, sums(queue.figures ?? []));
+    patch(waiting, queue.problem ? refusal(queue.problem, load)
+      : [rows("Payouts in review or in doubt", queue.payouts, load, "Nobody waits for a person, and no payout is in doubt."), more(queue)]);
+    patch(stuck, list.problem ? refusal(list.problem, load)
+      : [rows("Stuck payouts", list.payouts.filter((one) => !known.has(one.transaction_id)), load, `No other payout is in flight and unchanged for ${duration(stuckS)}.`), more(list)]);
   }
   await load();
   const timer = setInterval(load, AGAIN_MS);
@@ -68,9 +65,9 @@ function rows(label, payouts, load, empty) {
 
 /** Those that ask or go on; what settles money is on the payout's own page, beside its evidence. */
 function commands(one, load) {
-  const safe = (one.commands ?? one.valid_commands ?? []).map((command) => command.command ?? command);
-  return SHOWN_COMMANDS.filter((name) => safe.includes(name)).map((name) =>
-    commandButton(`payouts/${one.transaction_id}`, name, { fixed: () => ({ expected_version: one.version }), done: load, small: true }));
+  const safe = new Map((one.commands ?? one.valid_commands ?? []).map((command) => [command.command ?? command, command.needs ?? []]));
+  return SHOWN_COMMANDS.filter((name) => safe.has(name)).map((name) =>
+    commandButton(`payouts/${one.transaction_id}`, name, { fixed: () => ({ expected_version: one.version }), needs: safe.get(name), done: load, small: true }));
 }
 
 function sums(all) {

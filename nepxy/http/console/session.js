@@ -60,8 +60,13 @@ function take(document, tell = true) {
     session.overAt = document.over_at;
     useMinorDigits(document.minor_digits);
   }
-  useSession(document.csrf_token ?? "", over);
+  useSession(document.csrf_token ?? "", over, anew);
   if (tell) changed();
+}
+
+/** Another tab signed in: its session is ours, too. */
+function anew() {
+  get(PATH).then((document) => take(document, false), () => {});
 }
 
 function over() {

@@ -2,38 +2,40 @@
 
 import { newKey, post } from "./api.js";
 import { about } from "./commands.js";
-import { dialog, say } from "./dialog.js";
+import { dialog } from "./dialog.js";
 import { fill, h } from "./dom.js";
+import { short } from "./format.js";
 import { button, field, json, refusal } from "./pieces.js";
 import { mayWrite } from "./session.js";
 import { to } from "./router.js";
 
 /**
  * A button for a command. `target` as the API names it; `fixed()` gives fields that are no question, such as the
- * version looked at; `initial()` what its own fields hold at first; `done` is called after the command was given.
+ * version looked at; `initial()` what its own fields hold at first; `needs` what an explanation says that it wants;
+ * `done` is called after the command was given.
  */
-export function commandButton(target, name, { fixed = () => ({}), initial = () => ({}), done = () => {}, small = false } = {}) {
+export function commandButton(target, name, { fixed = () => ({}), initial = () => ({}), needs = null, done = () => {}, small = false } = {}) {
   const { label, danger } = about(name);
   const kind = [danger ? "danger" : "", small ? "small" : ""].join(" ").trim();
-  return button(label, () => give(target, name, { fixed: fixed(), initial: initial(), done }), {
+  return button(label, () => give(target, name, { fixed: fixed(), initial: initial(), needs, done }), {
     kind,
     key: `${target}/${name}`,
     disabled: !mayWrite(),
     title: mayWrite() ? about(name).does : "Needs the scope admin:write",
-    label: `${label}: ${target}`,
+    label: `${label}: ${called(target)}`,
   });
 }
 
 /** Ask, give and show. Resolves with the answer, or undefined where it was thought better of. */
-export async function give(target, name, { fixed = {}, initial = {}, done = () => {} } = {}) {
+export async function give(target, name, { fixed = {}, initial = {}, needs = null, done = () => {} } = {}) {
   const command = about(name);
   const key = newKey();
   const answer = await confirmed({
-    title: `${command.label}: ${target}`,
+    title: `${command.label}: ${called(target)}`,
     does: command.does,
     label: command.label,
     danger: command.danger,
-    fields: command.fields,
+    fields: command.fields.filter((one) => !one.onlyForced || !needs || needs.includes("force")),
     initial,
     send: (given) => post("/v1/admin/control", { target, command: name, command_id: key, ...fixed, ...given }),
   });
@@ -73,11 +75,16 @@ export function confirmed({ title, does, label, danger = false, fields = [], ini
   });
 }
 
+/** A target in a person's words. */
+function called(target) {
+  const [kind, name] = target.split("/");
+  return kind === "payouts" ? `payout ${short(name)}` : (name ?? kind);
+}
+
 /** An answer to a command, in its own words. */
 function told(answer) {
   const waits = answer.outcome === "SECOND_PERSON_NEEDED";
   const balance = answer.balance;
-  say(waits ? "Waits for a second person." : answer.what || "Done.", waits ? "wary" : "good");
   return h(
     "div",
     { class: `told ${waits ? "wary" : "good"}`, role: "status" },

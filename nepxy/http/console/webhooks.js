@@ -21,7 +21,7 @@ async function all(query) {
   const inputs = {
     provider: h("select", { value: query.provider ?? "" }, options(session.providers, "any")),
     signature_valid: h("select", { value: query.signature_valid ?? "" }, options([["true", "valid"], ["false", "not valid"]], "any")),
-    state: h("input", { value: query.state ?? "", autocomplete: "off" }),
+    state: h("select", { value: query.state ?? "" }, options(["APPLIED", "PARKED", "IGNORED", "INVALID"], "any")),
     reference: h("input", { value: query.reference ?? "", autocomplete: "off", spellcheck: "false" }),
   };
   const asked = () => Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()]));
