@@ -55,6 +55,8 @@ class EngineCommand(StrEnum):
     """Look for what is due now, as after a start."""
     RELOAD_SECRETS = "reload_secrets"
     SET_LIMITS = "set_limits"
+    RELEASE_RESTORED = "release_restored"
+    """After a restore of the database: let the engine submit again, on every node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +102,8 @@ class CommandEngine:
     by: By
     payouts_in_memory_max: int | None = None
     """Of `set_limits`; None: as configured."""
+    reposts_for_h: float | None = None
+    """Of `release_restored`, in hours: how long what looks new may be a re-post; None: 72."""
     reply_to: ReplyTo | None = None
 
 

@@ -58,6 +58,9 @@ class Store(Protocol):
     async def restored(self) -> Restored | None:
         """The last restore of the database, noticed here if need be; None: there was none."""
 
+    async def release_restored(self, by: By, reposts_for_s: float) -> bool:
+        """Let the engine submit again after a restore; False: it was not held."""
+
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""
 

@@ -16,6 +16,7 @@ from nepxy.actors.commands import (
     EngineCommand,
 )
 from nepxy.engine.controls import IN_MEMORY_MAX, EngineControls
+from nepxy.engine.restored import REPOSTS_FOR_H, REPOSTS_FOR_H_MAX, Restored
 
 SETS = frozenset({EngineCommand.PAUSE_INTAKE, EngineCommand.RESUME_INTAKE, EngineCommand.SET_LIMITS})
 """Commands that are kept; the others are only noted in the audit log."""
@@ -45,6 +46,8 @@ class EngineSet:
     message: CommandEngine
     controls: EngineControls | None
     is_new: bool = True
+    restored: Restored | None = None
+    """Of `release_restored`: how the last restore stands now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +87,13 @@ class EngineSteering:
         if not old and not self.writing:
             self.controls = controls
 
-    def valid_commands(self, *, runs: bool, may_reload: bool) -> tuple[EngineCommand, ...]:
+    def valid_commands(self, *, runs: bool, may_reload: bool, held: bool) -> tuple[EngineCommand, ...]:
         """What means anything now.
 
         Args:
             runs: whether this node holds shards, and does not stop.
             may_reload: whether there are secrets to take.
+            held: whether the database was restored, and nobody has released the engine since.
         """
         commands = EngineCommand
         closed = not self.controls.intake_open or self.drains_here is not None
@@ -99,6 +103,7 @@ class EngineSteering:
             *((commands.DRAIN,) if self.drains_here is None else ()),
             *((commands.RECOVER,) if runs else ()),
             *((commands.RELOAD_SECRETS,) if may_reload else ()),
+            *((commands.RELEASE_RESTORED,) if held else ()),
             commands.SET_LIMITS,
         )
 
@@ -114,7 +119,22 @@ def engine_refusal(message: CommandEngine, valid: tuple[EngineCommand, ...]) -> 
             field="payouts_in_memory_max",
             problem=f"is not between 1 and {IN_MEMORY_MAX}",
         )
+    hours = message.reposts_for_h
+    if (
+        message.command is EngineCommand.RELEASE_RESTORED
+        and not 0 <= reposts_for_h(hours) <= REPOSTS_FOR_H_MAX
+    ):
+        return EngineRefused(
+            answer=VALUE_NOT_VALID,
+            field="reposts_for_h",
+            problem=f"is not between 0 and {REPOSTS_FOR_H_MAX:g} hours",
+        )
     return None
+
+
+def reposts_for_h(hours: float | None) -> float:
+    """As given, or the default."""
+    return REPOSTS_FOR_H if hours is None else hours
 
 
 def engine_values(message: CommandEngine) -> Mapping[str, Any]:
@@ -135,4 +155,5 @@ _NOT_VALID: Mapping[EngineCommand, str] = {
     EngineCommand.RECOVER: "this node holds no shards, or stops: there is nothing for it to take up",
     EngineCommand.RELOAD_SECRETS: "this process has no secrets to take",
     EngineCommand.SET_LIMITS: "limits can always be set",
+    EngineCommand.RELEASE_RESTORED: "the engine is not held: the database was not restored, or it is released already",
 }

@@ -32,6 +32,7 @@ from nepxy.actors.engine_control import (
     Hooks,
     engine_refusal,
     engine_values,
+    reposts_for_h,
 )
 from nepxy.actors.joining import arrived_again
 from nepxy.actors.lease_keeper import LeaseKeeper
@@ -520,7 +521,12 @@ class Supervisor(LoopActor):
 
     def _valid_commands(self) -> tuple[EngineCommand, ...]:
         runs = self._life_now() is EngineState.RUNNING
-        return self._steering.valid_commands(runs=runs, may_reload=self._hooks.reload_secrets is not None)
+        restored = self._parts.ownership.restored
+        return self._steering.valid_commands(
+            runs=runs,
+            may_reload=self._hooks.reload_secrets is not None,
+            held=restored is not None and restored.held,
+        )
 
     def _command_engine(self, message: CommandEngine) -> None:
         refused = engine_refusal(message, self._valid_commands())
@@ -557,6 +563,8 @@ class Supervisor(LoopActor):
                 steering.drains_here = message.by.reason
             case EngineCommand.RECOVER if self._life_now() is EngineState.RUNNING:
                 self._sweep_anew()
+            case EngineCommand.RELEASE_RESTORED:
+                self._restored(done.restored)
             case EngineCommand.RELOAD_SECRETS if self._hooks.reload_secrets is not None:
                 try:
                     changed = self._hooks.reload_secrets()
@@ -894,6 +902,9 @@ async def _kept(store: Store, message: CommandEngine) -> EngineSet:
     if command in SETS:
         controls = await store.set_engine(command.value, engine_values(message), by)
         return EngineSet(message=message, controls=controls)
+    if command is EngineCommand.RELEASE_RESTORED:
+        is_new = await store.release_restored(by, reposts_for_h(message.reposts_for_h) * 3600)
+        return EngineSet(message=message, controls=None, is_new=is_new, restored=await store.restored())
     is_new = await store.note_command("supervisor", command.value, by)
     return EngineSet(message=message, controls=None, is_new=is_new)
 

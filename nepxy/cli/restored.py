@@ -11,12 +11,13 @@ import peewee
 import typer
 
 from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
+from nepxy.engine.restored import REPOSTS_FOR_H, REPOSTS_FOR_H_MAX
 from nepxy.storage import restored as storage
+from nepxy.storage.controls import By
 from nepxy.storage.database import sqlstate_of
 
 restored = typer.Typer(no_args_is_help=True, help="A database that was restored from a backup.")
 
-REPOSTS_FOR_H = 72.0
 UNDEFINED = ("42703", "42883", "42P01", "3F000")
 """SQLSTATEs of a schema that is older than this release: no such column, function, table, schema."""
 
@@ -55,7 +56,7 @@ def release(
         float,
         typer.Option(
             min=0,
-            max=8760,
+            max=REPOSTS_FOR_H_MAX,
             help="For how many hours what looks new may be the re-post of what the backup had lost: "
             "it is looked up before it is sent.",
         ),
@@ -63,7 +64,9 @@ def release(
 ) -> None:
     """Let the engine submit again; every node follows within seconds."""
     done = _run(
-        storage.release, reason=_said(reason), who=f"operator:{who}", reposts_for_s=reposts_for_h * 3600
+        storage.release,
+        by=By(who=f"operator:{who}", reason=_said(reason)),
+        reposts_for_s=reposts_for_h * 3600,
     )
     if not done:
         stop_with("The engine is not held: there is nothing to release.", "See: nepxy restored status")

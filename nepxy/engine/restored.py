@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+REPOSTS_FOR_H: Final = 72.0
+"""How long after a release what looks new may be a re-post, unless the operator says otherwise: as long as a payout
+waits out an outage by default, after which its client has heard that it failed."""
+REPOSTS_FOR_H_MAX: Final = 8_760.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

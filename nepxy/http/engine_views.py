@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nepxy.actors.messages import EngineView, ProviderView
+from nepxy.engine.restored import Restored
 
 
 def provider_view(view: ProviderView) -> dict[str, Any]:
@@ -51,6 +52,13 @@ def provider_view(view: ProviderView) -> dict[str, Any]:
     }
 
 
+def restored_view(restored: Restored | None) -> dict[str, Any] | None:
+    """The last restore of the database. Held: payouts are taken, and none is sent until an operator releases it."""
+    if restored is None:
+        return None
+    return {"at": restored.at, "held": restored.held, "doubt_until": restored.doubt_until}
+
+
 def engine_view(view: EngineView, *, version: str) -> dict[str, Any]:
     """The engine of this node, as it is now."""
     return {
@@ -64,6 +72,7 @@ def engine_view(view: EngineView, *, version: str) -> dict[str, Any]:
         "intake_reason": view.intake_reason,
         "intake_by": view.intake_by,
         "drains_here": view.drains_here,
+        "restored": restored_view(view.restored),
         "payouts_in_memory": view.payouts_in_memory,
         "payouts_in_memory_max": view.payouts_in_memory_max,
         "journal_ok": view.journal_ok,
@@ -72,6 +81,5 @@ def engine_view(view: EngineView, *, version: str) -> dict[str, Any]:
         "recovery_done": view.recovery_done,
         "sent_elsewhere": [asdict(one) for one in view.sent_elsewhere],
         "doubt": [asdict(one) for one in view.doubt],
-        "restored": asdict(view.restored) if view.restored is not None else None,
         "valid_commands": list(view.valid_commands),
     }

@@ -15,6 +15,7 @@ import peewee
 import structlog
 
 from nepxy.engine.restored import Restored
+from nepxy.storage.controls import By
 
 log = structlog.get_logger("nepxy.restored")
 
@@ -80,9 +81,11 @@ WITH done AS (
     WHERE restored_at IS NOT NULL AND released_at IS NULL AND cluster = app.cluster_identity()
     RETURNING restored_at, released_at, doubt_until),
 {LOOK_NOW.strip()}
-INSERT INTO app.audit_log (who, command, target, reason, before, after)
+INSERT INTO app.audit_log (who, command, target, reason, before, after, request_id, command_id, arguments, approved_by)
 SELECT %(who)s, 'release_restored', 'supervisor', %(reason)s, jsonb_build_object('restored_at', restored_at),
-    jsonb_build_object('released_at', released_at, 'doubt_until', doubt_until) FROM done
+    jsonb_build_object('released_at', released_at, 'doubt_until', doubt_until), %(request_id)s, %(command_id)s,
+    %(arguments)s, %(approved_by)s
+FROM done
 RETURNING 1"""
 
 STATUS: Final = """
@@ -110,16 +113,23 @@ def mark(database: peewee.Database, *, why: str, who: str) -> None:
     database.execute_sql(MARK, {"why": why, "who": who})
 
 
-def release(database: peewee.Database, *, reason: str, who: str, reposts_for_s: float) -> bool:
+def release(database: peewee.Database, *, by: By, reposts_for_s: float) -> bool:
     """Let the engine submit again, after a restore; False: it was not held.
 
     Args:
         database: the control plane's connection.
-        reason: the operator's own words.
-        who: `operator:ID`.
+        by: whose command it is.
         reposts_for_s: for how long from now what looks new counts as the possible re-post of what the backup had lost.
     """
-    params = {"reason": reason, "who": who, "reposts_for_s": reposts_for_s}
+    params = {
+        "reason": by.reason,
+        "who": by.who,
+        "reposts_for_s": reposts_for_s,
+        "request_id": by.request_id,
+        "command_id": by.command_id,
+        "arguments": by.arguments,
+        "approved_by": by.approved_by,
+    }
     return database.execute_sql(RELEASE, params).fetchone() is not None
 
 

@@ -78,6 +78,10 @@ class DatabaseStore:
         """The last restore of the database, noticed here if need be."""
         return await self.lease_reader.run(restored.look)
 
+    async def release_restored(self, by: By, reposts_for_s: float) -> bool:
+        """Let the engine submit again after a restore; False: it was not held."""
+        return await self.reader.run(restored.release, by=by, reposts_for_s=reposts_for_s)
+
     async def paused_providers(self) -> Mapping[str, str]:
         """Provider to reason, for those that are paused."""
         return await self.lease_reader.run(controls.paused_providers)

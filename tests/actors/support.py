@@ -108,6 +108,15 @@ class FakeStore:
         await self._reach()
         return self.last_restore
 
+    async def release_restored(self, by: By, reposts_for_s: float) -> bool:
+        await self._reach()
+        last = self.last_restore
+        if last is None or not last.held:
+            return False
+        until = self.node.world.now() + timedelta(seconds=reposts_for_s)
+        self.last_restore = replace(last, doubt_until=until)
+        return True
+
     async def paused_providers(self) -> Mapping[str, str]:
         await self._reach()
         return dict(self.paused)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from nepxy.storage import restored
 from tests.http.steering import Steered
 from tests.http.support import bearer, code_of, fields_of
 
@@ -192,3 +195,33 @@ async def test_a_provider_is_shown_with_its_contract_and_an_unknown_one_names_th
     assert "pause" in shown["valid_commands"]
     response = await steered.client.get("/v1/admin/providers/NOBODY", headers=bearer("ann", "admin"))
     assert await code_of(response) == "PROVIDER_UNKNOWN"
+
+
+async def test_after_a_restore_the_engine_is_released_by_a_command(steered: Steered) -> None:
+    status, answer = await order(steered, "supervisor", "release_restored")
+    assert (status, answer["code"]) == (409, "COMMAND_NOT_VALID")
+    await asyncio.to_thread(restored.mark, steered.desk.database, why="drill", who="operator:cli")
+    engine = await seen(steered, lambda view: view["restored"] is not None)
+    assert engine["restored"]["held"] is True
+    assert "release_restored" in engine["valid_commands"]
+
+    status, answer = await order(steered, "supervisor", "release_restored", reposts_for_h=-1)
+    assert status == 422
+    status, answer = await order(steered, "supervisor", "release_restored", reposts_for_h=1, command_id="r-1")
+
+    assert (status, answer["engine"]["restored"]["held"]) == (200, False)
+    assert "re-post" in answer["what_next"]
+    status, answer = await order(steered, "supervisor", "release_restored", reposts_for_h=1, command_id="r-1")
+    assert (status, answer["replayed"]) == (200, True)
+    done = [row for row in steered.audit() if row[1] == "release_restored"]
+    assert done[-1][0] == "operator:ann"
+
+
+async def seen(steered: Steered, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The engine, once it looks so: it reads what the database says every second or two."""
+    async with asyncio.timeout(20):
+        while True:
+            engine: dict[str, Any] = await steered.get("/v1/admin/engine")
+            if holds(engine):
+                return engine
+            await asyncio.sleep(0.1)

@@ -224,6 +224,11 @@ class SimStore:
         nothing: Restored | None = await self._read(lambda: None)
         return nothing
 
+    async def release_restored(self, by: By, reposts_for_s: float) -> bool:
+        """See `Store`."""
+        held: bool = await self._read(lambda: False)
+        return held
+
     async def paused_providers(self) -> Mapping[str, str]:
         """See `Store`."""
         paused: Mapping[str, str] = await self._read(self._database.paused_providers)

@@ -14,6 +14,7 @@ import pytest
 from nepxy.engine.decide.restored_rules import RESTORED
 from nepxy.engine.payout import Payout, Status, TransactionId
 from nepxy.storage import leases, restored
+from nepxy.storage.controls import By
 from nepxy.storage.database import connect_writer
 from nepxy.storage.journal import write_batch
 from nepxy.storage.payouts import load_payout
@@ -144,7 +145,7 @@ def test_after_the_release_only_who_knows_of_the_restore_may_submit(
     payout = created(database)
     restored.mark(database, why="restored", who="operator:cli")
 
-    assert restored.release(database, reason="checked", who="operator:ama", reposts_for_s=3600)
+    assert restored.release(database, by=By(who="operator:ama", reason="checked"), reposts_for_s=3600)
 
     released = restored.look(database)
     assert released is not None
@@ -163,13 +164,13 @@ def test_after_the_release_only_who_knows_of_the_restore_may_submit(
 def test_a_release_of_what_is_not_held_does_nothing(database: peewee.PostgresqlDatabase) -> None:
     restored.look(database)
 
-    assert not restored.release(database, reason="why not", who="operator:ama", reposts_for_s=60)
+    assert not restored.release(database, by=By(who="operator:ama", reason="why not"), reposts_for_s=60)
     assert database.execute_sql("SELECT count(*) FROM app.audit_log").fetchone() == (0,)
 
 
 def test_a_second_restore_holds_again(database: peewee.PostgresqlDatabase) -> None:
     restored.mark(database, why="first", who="operator:cli")
-    restored.release(database, reason="checked", who="operator:ama", reposts_for_s=60)
+    restored.release(database, by=By(who="operator:ama", reason="checked"), reposts_for_s=60)
     first = restored.look(database)
 
     restored.mark(database, why="second", who="operator:cli")

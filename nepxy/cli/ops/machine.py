@@ -76,6 +76,24 @@ def reload_secrets(
     _give("reload_secrets", reason, command_id, as_json)
 
 
+@engine.command("release-restored")
+def release_restored(
+    reason: ReasonOption,
+    yes: YesOption = False,
+    reposts_for_h: Annotated[
+        float | None,
+        typer.Option(min=0, help="Hours in which what looks new may be a re-post. Left out: 72."),
+    ] = None,
+    command_id: CommandIdOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Submit again after a restore of the database: read docs/backup-and-restore.md first."""
+    _give(
+        "release_restored", reason, command_id, as_json,
+        ask="Was the database looked at, and were the clients told?", yes=yes, reposts_for_h=reposts_for_h,
+    )  # fmt: skip
+
+
 @engine.command("set-limits")
 def set_limits(
     reason: ReasonOption,

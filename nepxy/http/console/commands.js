@@ -72,6 +72,11 @@ const COMMANDS = {
   resume_intake: { label: "Resume intake", does: "New payouts are taken again." },
   recover: { label: "Recover now", does: "Looks at once for payouts that are due and in nobody's memory." },
   reload_secrets: { label: "Reload secrets", does: "Reads the secrets' files again." },
+  release_restored: {
+    label: "Release after restore", danger: true,
+    does: "The database was restored: submits begin again. Read docs/backup-and-restore.md first.",
+    fields: [number("reposts_for_h", "Look new payouts up first, for hours", "72", { min: 0 })],
+  },
   set_limits: {
     label: "Set limits", does: "How many payouts are kept in memory. Left empty: as configured.",
     fields: [number("payouts_in_memory_max", "Payouts in memory at most", "", { step: 1, min: 1 })],

@@ -70,12 +70,21 @@ class LimitsOrder(Order):
     payouts_in_memory_max: StrictInt | None = None
 
 
+class ReleaseOrder(Order):
+    """`release_restored`; None: 72 hours."""
+
+    reposts_for_h: Number | None = None
+
+
 _PROVIDER_ORDERS: Final[Mapping[ProviderCommand, type[Order]]] = {
     ProviderCommand.SET_BACKOFF: BackoffOrder,
     ProviderCommand.SET_PACE: PaceOrder,
     ProviderCommand.CHECK_BALANCE: BalanceOrder,
 }
-_ENGINE_ORDERS: Final[Mapping[EngineCommand, type[Order]]] = {EngineCommand.SET_LIMITS: LimitsOrder}
+_ENGINE_ORDERS: Final[Mapping[EngineCommand, type[Order]]] = {
+    EngineCommand.SET_LIMITS: LimitsOrder,
+    EngineCommand.RELEASE_RESTORED: ReleaseOrder,
+}
 
 
 async def command_provider(

@@ -115,6 +115,8 @@ def engine_what(command: EngineCommand, view: EngineView, changed: Sequence[str]
             )
         case EngineCommand.SET_LIMITS:
             return f"At most {view.payouts_in_memory_max} payouts are in a node's memory at once."
+        case EngineCommand.RELEASE_RESTORED:
+            return "The engine is released: it submits again after the restore of its database."
         case _:
             assert_never(command)
 
@@ -137,5 +139,12 @@ def engine_what_next(command: EngineCommand, view: EngineView) -> str:
             return "Other nodes are not told: give each the command, or SIGHUP."
         case EngineCommand.SET_LIMITS:
             return f"{EVERYWHERE}. What is in memory stays there; what has no room waits in the database."
+        case EngineCommand.RELEASE_RESTORED:
+            until = view.restored.doubt_until if view.restored is not None else None
+            asked = f"Until {until:%Y-%m-%d %H:%M} UTC w" if until is not None else "W"
+            return (
+                f"{EVERYWHERE}. What may have been sent before is looked up, and repeated only with proof. {asked}hat "
+                "looks new is looked up before it is sent, because it may be a re-post of what the backup had lost."
+            )
         case _:
             assert_never(command)

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from nepxy.actors.messages import EngineState, EngineView
 from nepxy.http.bodies import json_response
+from nepxy.http.engine_views import restored_view
 from nepxy.http.parts import parts_of
 
 
@@ -47,7 +48,7 @@ async def readyz(request: web.Request) -> web.Response:
         "reasons": reasons,
         "engine": _engine(view),
         "recovery": _recovery(view),
-        "restored": _restored(view),
+        "restored": restored_view(view.restored) if view is not None else None,
     }
     return json_response(document, status=503 if reasons else 200)
 
@@ -88,13 +89,6 @@ def _engine(view: EngineView | None) -> dict[str, Any]:
         "payouts_in_memory": view.payouts_in_memory if view else 0,
         "journal_ok": view.journal_ok if view else False,
     }
-
-
-def _restored(view: EngineView | None) -> dict[str, Any] | None:
-    """The last restore of the database. Held: payouts are taken, and none is sent until an operator releases it."""
-    if view is None or view.restored is None:
-        return None
-    return {"at": view.restored.at, "held": view.restored.held, "doubt_until": view.restored.doubt_until}
 
 
 def _recovery(view: EngineView | None) -> dict[str, Any]:
