@@ -15,6 +15,7 @@ import psycopg2
 
 from nepxy.storage.embedded import EmbeddedPostgres
 from nepxy.storage.migrate import MIGRATIONS_DIR, migrate_up
+from nepxy.storage.online_indexes import build_indexes
 
 
 @dataclass
@@ -56,6 +57,7 @@ class PostgresServer:
             self.execute(f"CREATE DATABASE {name} TEMPLATE template0")
             self._template = name
             migrate_up(self.url_for(name))
+            build_indexes(self.url_for(name))
         return self._template
 
     def drop_template(self) -> None:

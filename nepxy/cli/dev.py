@@ -28,6 +28,7 @@ from nepxy.config.environ import process_environ
 from nepxy.config.settings import Settings
 from nepxy.http.tokens import issue_token
 from nepxy.storage.migrate import migrate_up
+from nepxy.storage.online_indexes import build_indexes
 from nepxy.storage.people import save_client, save_operator
 
 START_S_MAX: Final = 60.0
@@ -40,6 +41,7 @@ def run(settings: Settings, *, sandbox_port: int) -> int:
     with database_of(settings) as url:
         with console.status("Migrating the database"):
             applied = migrate_up(url)
+            build_indexes(url)
         console.print(f"Database ready ({len(applied)} migrations applied).")
         people = _people(settings, url)
         environ = _environ(settings, url, people, sandbox_port)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import psycopg2
 import typer
 
 from nepxy.cli.parts import database_of, read_settings, stop_with
 from nepxy.storage.migrate import MIGRATIONS_DIR, MigrationError, migrate_down, migrate_up, migration_status
 from nepxy.storage.migration_check import check_files
+from nepxy.storage.online_indexes import build_indexes
 
 migrate = typer.Typer(no_args_is_help=True, help="The database's schema.")
 
 
 @migrate.command("up")
 def migrate_up_command() -> None:
-    """Apply every pending migration: all of them, or none."""
+    """Apply every pending migration, all of them or none; then build the indexes that are missing, without a pause."""
     settings = read_settings()
     with database_of(settings) as url:
         try:
@@ -25,7 +27,14 @@ def migrate_up_command() -> None:
             )
         except MigrationError as error:
             stop_with(str(error), error.hint)
-    typer.echo("\n".join(f"applied {name}" for name in applied) or "nothing to do: the schema is current")
+        try:
+            built = build_indexes(url)
+        except (psycopg2.Error, TimeoutError) as error:
+            stop_with(
+                f"The migrations are applied; an index could not be built: {error}".strip(), "Run it again."
+            )
+    done = [*(f"applied {name}" for name in applied), *(f"built index {name}" for name in built)]
+    typer.echo("\n".join(done) or "nothing to do: the schema is current")
 
 
 @migrate.command("down")
