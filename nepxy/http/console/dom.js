@@ -20,7 +20,10 @@ export function fill(node, ...children) {
 
 /** Change a node's children into these with as few changes as may be: focus, scroll and selection stay. */
 export function patch(node, ...children) {
+  const focused = document.activeElement;
   reconcile(node, nodes(children).map(asNode));
+  // A node that changes its place loses the focus on the way.
+  if (focused !== document.activeElement && node.contains(focused)) focused.focus({ preventScroll: true });
   return node;
 }
 
@@ -53,6 +56,8 @@ function asNode(child) {
 }
 
 function reconcile(parent, wanted) {
+  const stays = new Set(wanted.map(keyOf));
+  for (const child of [...parent.childNodes]) if (keyOf(child) && !stays.has(keyOf(child))) child.remove();
   const keyed = new Map([...parent.childNodes].filter(keyOf).map((child) => [keyOf(child), child]));
   let at = parent.firstChild;
   for (const want of wanted) {

@@ -124,13 +124,15 @@ function inFlight(rows) {
 
 /** A plot of what is in flight and one of what was settled, for each provider that had any. */
 function draw(place, { points = [], step_s: stepS }) {
-  const times = points.map((point) => new Date(point.at).getTime());
+  // Without states the database did not answer: that is no zero, and no point.
+  const known = { states: points.filter((point) => point.states), settled: points.filter((point) => point.settled) };
   const names = [...new Set(points.flatMap((point) => [...Object.keys(point.states ?? {}), ...Object.keys(point.settled ?? {})]))].sort();
   const columns = place.clientWidth > 760 ? 2 : 1;
   const width = Math.max(280, Math.floor((place.clientWidth - (columns - 1) * 24) / columns));
   const figure = (provider, states, kind, from, title) => plot({
-    title, kind, times, width, height: 140,
-    series: states.map((status) => ({ name: words(status), tone: `status-${status}`, values: points.map((point) => point[from]?.[provider]?.[status] ?? 0) })),
+    title, kind, width, height: 140,
+    times: known[from].map((point) => new Date(point.at).getTime()),
+    series: states.map((status) => ({ name: words(status), tone: `status-${status}`, values: known[from].map((point) => point[from][provider]?.[status] ?? 0) })),
     note: kind === "bars" ? `each bar is ${duration(stepS)}` : "",
   });
   const had = names.filter((name) => points.some((point) => [...Object.values(point.states?.[name] ?? {}), ...Object.values(point.settled?.[name] ?? {})].some(Boolean)));

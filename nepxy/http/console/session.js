@@ -1,6 +1,6 @@
 // Who is signed in. The server keeps a session only while its person does something: we say so, at most once a minute.
 
-import { get, post, remove, useSession } from "./api.js";
+import { get, post, Problem, remove, useSession } from "./api.js";
 import { useMinorDigits } from "./format.js";
 
 const PATH = "/console/session";
@@ -22,7 +22,11 @@ export async function start(onChange) {
 }
 
 export async function signIn(operatorId, secret) {
-  take(await post(PATH, { operator_id: operatorId, secret }));
+  const document = await post(PATH, { operator_id: operatorId, secret });
+  if (!(await get(PATH)).signed_in) {
+    throw new Problem(0, { code: "COOKIE_NOT_KEPT", detail: "The secret is right, but the browser did not keep the session.", hint: "Outside development the console needs HTTPS; and cookies must be allowed for it." });
+  }
+  take(document);
 }
 
 export async function signOut() {
