@@ -18,6 +18,7 @@ from nepxy.actors.messages import Commit, Committed, JournalFaltered, JournalRec
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.engine.payout import shard_of
 from nepxy.engine.runtime import LoopActor
+from nepxy.engine.runtime.actor import ActorDescription, ActorState
 from nepxy.errors import EngineBusy, InvariantViolation, NepXyError
 from nepxy.storage.journal import conflict_keys
 from nepxy.storage.writes import (
@@ -95,6 +96,27 @@ class Journal(LoopActor):
     def waiting_count(self) -> int:
         """Writes that are not committed yet, those in flight included."""
         return sum(map(len, self._lanes)) + sum(map(len, self._in_flight))
+
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        state = "cannot commit; it tries again" if self._faltering else "commits"
+        return f"{state}: {self.waiting_count} writes wait or are in flight"
+
+    def children(self) -> tuple[ActorDescription, ...]:
+        """The writers: threads, one a lane."""
+        return tuple(self._writer(lane) for lane in range(len(self._writers)))
+
+    def _writer(self, lane: int) -> ActorDescription:
+        batch, fault = self._in_flight[lane], self._faltering.get(lane)
+        return ActorDescription(
+            kind="journal_writer",
+            name=f"journal_writer/{lane}",
+            state=ActorState.RUNNING,
+            mailbox_depth=len(self._lanes[lane]),
+            handled_count=0,
+            last_error=fault.message if fault is not None else None,
+            doing=f"commits a batch of {len(batch)}" if batch else "waits for the next batch",
+        )
 
     def on_receive(self, message: Any) -> int | None:
         """Handle one message; the string `"depth"`, asked, is answered with `waiting_count`."""

@@ -72,6 +72,10 @@ class LeaseKeeper(LoopActor):
         """Ask for the first time."""
         self._renew()
 
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        return "cannot reach the database, and tries again" if self._faltering else "keeps this node's leases"
+
     def on_receive(self, message: Any) -> None:
         """Handle one message."""
         match message:

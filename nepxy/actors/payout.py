@@ -98,6 +98,14 @@ class Slot(IntEnum):
     CALLING = 3
 
 
+_DOES: Final = {
+    Slot.NONE: "waits for its time, or for word from {provider}",
+    Slot.WAITING: "waits for a place at {provider} to {work}",
+    Slot.HELD: "has a place at {provider} to {work}",
+    Slot.CALLING: "is calling {provider}",
+}
+
+
 class AttemptGuard:
     """How far one attempt may still go (money rule 2): until `send_by` of its next write, and step by step.
 
@@ -198,6 +206,18 @@ class PayoutActor(LoopActor):
         if fresh or (payout.next_retry_at is not None and payout.next_retry_at <= self._now()):
             self._deliver(Deliver(event=DueReached()))
         self._settle_down()
+
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        payout = self._payout
+        at = f"{payout.status.value} ({payout.status_reason}), attempt {payout.attempt_count}"
+        if self._busy is not None:
+            return f"{at}: waits for the journal"
+        return f"{at}: {_DOES[self._slot].format(work=self._wanted.value.lower(), provider=payout.provider)}"
+
+    def next_at(self) -> datetime | None:
+        """When it is looked at again by itself."""
+        return self._payout.next_retry_at
 
     def on_failure(self, exception_type: Any, exception_value: Any, traceback: Any) -> None:
         """Whoever waits for what was taken out of the mailbox already is told, and may come again."""

@@ -7,6 +7,7 @@ pause, which holds here at once and follows in the database.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final, assert_never, cast
 
 import structlog
@@ -130,6 +131,24 @@ class ProviderActor(LoopActor):
         self._check_later()
         self._look_at_balance_later()
         self._measure()
+
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        gate, state = self._gate, self._memory
+        paused = f"paused ({state.paused_reason}); " if state.paused_reason is not None else ""
+        return (
+            f"{paused}{gate.held_count} of {gate.concurrency_max} places in use, {gate.waiting_count} wait, "
+            f"breaker {gate.breaker_state.value}"
+        )
+
+    def next_at(self) -> datetime | None:
+        """When it grants the next place, if it holds anybody back by time."""
+        if not self._gate.waiting_count:
+            return None
+        wait_s = self._gate.wait_s(self._monotonic())
+        if not 0 < wait_s < float("inf"):
+            return None
+        return self.runtime.scheduler.now() + timedelta(seconds=wait_s)
 
     def on_receive(self, message: Any) -> ProviderView | None:
         """Handle one message."""

@@ -152,6 +152,10 @@ class ProviderTable:
             raise ProviderUnknown(message.provider, self)
         tell(parts.door.ref, message)
 
+    def refs(self) -> Iterator[tuple[str, ActorRef[Any]]]:
+        """Their actors, by name."""
+        return ((name, parts.door.ref) for name, parts in tuple(self._parts.items()))
+
     def views(self) -> tuple[ProviderView, ...]:
         """All of them, as they are now."""
         return tuple(self._state_of(name).view(self._runtime.scheduler) for name in self._setups)

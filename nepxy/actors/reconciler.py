@@ -89,12 +89,25 @@ class Reconciler(LoopActor):
         self._last_full = False
         self._started_count = 0
         self._quiet = 1
+        self._next_at: datetime | None = None
 
     def on_start(self) -> None:
         """Begin with what the last owner left."""
         self._tell(RecoveryProgressed(recovered_count=0, done=False))
         self._look()
         self.tell_later(self._join_every_s, "join")
+
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        if not self._ownership.epochs:
+            return "holds no shards: another node sweeps"
+        if self._recovering:
+            return f"recovers what the last owner left: {self._recovered_count} taken up"
+        return "sweeps for what is due" if self._until is not None else "rests between two sweeps"
+
+    def next_at(self) -> datetime | None:
+        """When the next sweep begins."""
+        return None if self._until is not None else self._next_at
 
     def on_receive(self, message: Any) -> None:
         """Handle one message."""
@@ -161,7 +174,9 @@ class Reconciler(LoopActor):
         self._quiet = 1 if self._started_count else min(self._quiet + 1, QUIET_FACTOR_MAX)
         self._until = self._after = None
         self._started_count = 0
-        self.tell_later(self._interval_s * self._quiet, "look")
+        rest_s = self._interval_s * self._quiet
+        self._next_at = self.runtime.scheduler.now() + timedelta(seconds=rest_s)
+        self.tell_later(rest_s, "look")
 
     def _join(self) -> None:
         if not self._ownership.epochs:

@@ -78,6 +78,7 @@ from nepxy.actors.reconciler import Reconciler
 from nepxy.actors.reconciliation import Reconciliation, ReconciliationSetup
 from nepxy.actors.replies import reply
 from nepxy.actors.roster import Roster
+from nepxy.actors.tree import ActorRow, ActorTree, DescribeActors, DescribePayoutActor, Lives
 from nepxy.engine.events import CancelRequested, DueReached, Source, StatusReported
 from nepxy.engine.payout import Payout, TransactionId, shard_of
 from nepxy.engine.restored import Restored
@@ -206,6 +207,8 @@ class Supervisor(LoopActor):
         self._lease_keeper: ActorRef[Any] | None = None
         self._reconciliation_setup = reconciliation
         self._reconciliation: ActorRef[Any] | None = None
+        self._doubt_watcher: ActorRef[Any] | None = None
+        self._lives = Lives()
         self._doubt: tuple[DoubtFigures, ...] = ()
         self._sent_elsewhere: tuple[SentElsewhere, ...] = ()
         self._recovered_count = 0
@@ -221,7 +224,10 @@ class Supervisor(LoopActor):
 
     def on_start(self) -> None:
         """Start the providers and the lease keeper; the reconciler follows once there are shards."""
+        now = self.runtime.scheduler.now()
         self._providers.start_all()
+        for child in (self.actor_name, "journal", *(("provider", name) for name in self._providers)):
+            self._lives.born(child, now)
         self._start_lease_keeper()
         self._start_doubt_watcher()
         self._start_reconciliation()
@@ -231,7 +237,7 @@ class Supervisor(LoopActor):
         if self._lease_keeper is not None:
             self._lease_keeper.stop(block=False)
 
-    def on_receive(self, message: Any) -> EngineView | None:
+    def on_receive(self, message: Any) -> EngineView | ActorTree | ActorRow | None:
         """Handle one message."""
         match message:
             case AcceptPayout():
@@ -311,6 +317,10 @@ class Supervisor(LoopActor):
                 self._drain(reply_to)
             case DescribeEngine():
                 return self._view()
+            case DescribeActors():
+                return self._tree()
+            case DescribePayoutActor(transaction_id=transaction_id):
+                return self._payout_row(transaction_id)
             case _:
                 raise TypeError(f"the supervisor does not take {type(message).__name__}")
         self._maybe_drained()
@@ -619,6 +629,7 @@ class Supervisor(LoopActor):
             return
         self._roster.remove(message.transaction_id)
         self._intensities.pop(message.transaction_id, None)
+        self._lives.forget(message.transaction_id)
         self._parts.metrics.payouts_in_memory.set(len(self._roster))
         message.ref.stop(block=False)
 
@@ -633,6 +644,7 @@ class Supervisor(LoopActor):
 
     def _child_failed(self, child_id: object, ref: ActorRef[Any], error: BaseException) -> None:
         log.error("actor.failed", child=str(child_id), error=type(error).__name__, exc_info=error)
+        self._lives.died(child_id, error, self.runtime.scheduler.now())
         allowed = self._intensity(child_id).record(self.runtime.scheduler.monotonic())
         match child_id:
             case str():
@@ -640,6 +652,7 @@ class Supervisor(LoopActor):
             case ("provider", str() as name) if allowed:
                 self._parts.metrics.restarts.labels("provider").inc()
                 self._providers.start(name)
+                self._lives.born(child_id, self.runtime.scheduler.now())
                 for entry in self._roster:
                     if entry.provider == name:
                         self._tell(entry.ref, ProviderRestarted())
@@ -711,6 +724,7 @@ class Supervisor(LoopActor):
     # ---- leases, recovery --------------------------------------------------------------------------
 
     def _start_lease_keeper(self) -> None:
+        self._lives.born(("lease_keeper", ""), self.runtime.scheduler.now())
         self._lease_keeper = LeaseKeeper.start(
             store=self._parts.store,
             supervisor=self.actor_ref,
@@ -722,7 +736,8 @@ class Supervisor(LoopActor):
         )
 
     def _start_doubt_watcher(self) -> None:
-        DoubtWatcher.start(
+        self._lives.born(("doubt_watcher", ""), self.runtime.scheduler.now())
+        self._doubt_watcher = DoubtWatcher.start(
             parts=self._parts,
             supervisor=self.actor_ref,
             every_s=self._limits.doubt_count_every_s,
@@ -734,6 +749,7 @@ class Supervisor(LoopActor):
     def _start_reconciliation(self) -> None:
         if self._reconciliation_setup is None or self._life is EngineState.DRAINING:
             return
+        self._lives.born(("reconciliation", ""), self.runtime.scheduler.now())
         self._reconciliation = Reconciliation.start(
             setup=self._reconciliation_setup,
             parts=self._parts,
@@ -746,6 +762,7 @@ class Supervisor(LoopActor):
 
     def _start_reconciler(self) -> None:
         self._recovery_done = False
+        self._lives.born(("reconciler", ""), self.runtime.scheduler.now())
         self._reconciler = Reconciler.start(
             store=self._parts.store,
             ownership=self._parts.ownership,
@@ -887,6 +904,32 @@ class Supervisor(LoopActor):
             doubt=self._doubt,
             restored=self._parts.ownership.restored,
         )
+
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        return f"{self._life_now().value}: {len(self._roster)} payouts in memory, {len(self._commits)} commits awaited"
+
+    def _tree(self) -> ActorTree:
+        me = self.actor_name
+        rows = [*self._lives.rows(me, me, "", self.actor_ref)]
+        rows += self._lives.rows("journal", "journal", me, self._parts.journal)
+        for name, ref in self._providers.refs():
+            rows += self._lives.rows(("provider", name), f"provider/{name}", me, ref)
+        for kind, child in (
+            ("reconciler", self._reconciler),
+            ("lease_keeper", self._lease_keeper),
+            ("doubt_watcher", self._doubt_watcher),
+            ("reconciliation", self._reconciliation),
+        ):
+            if child is not None:
+                rows += self._lives.rows((kind, ""), kind, me, child)
+        return ActorTree(actors=tuple(rows), payouts_count=len(self._roster))
+
+    def _payout_row(self, transaction_id: TransactionId) -> ActorRow | None:
+        entry = self._roster.get(transaction_id)
+        if entry is None:
+            return None
+        return next(self._lives.rows(transaction_id, f"payout/{transaction_id}", self.actor_name, entry.ref))
 
     def _life_now(self) -> EngineState:
         expired = self.runtime.scheduler.monotonic() >= self._trusted_until_s

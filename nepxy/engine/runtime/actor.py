@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Coroutine, Hashable
 from contextvars import Context
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
@@ -77,6 +78,15 @@ class ActorDescription:
 
     last_error: str | None
     """The last exception of a handler or hook, asked or told: type and text, at most 200 characters."""
+
+    doing: str = ""
+    """What it is about, in words."""
+
+    next_at: datetime | None = None
+    """When it does something by itself; None: only when it is told to, or nobody says."""
+
+    children: tuple[ActorDescription, ...] = ()
+    """What it runs that is no actor of this loop, and only it knows of."""
 
 
 class LoopActor(Actor):
@@ -181,7 +191,22 @@ class LoopActor(Actor):
             mailbox_depth=self.actor_inbox.depth,
             handled_count=self._handled_count,
             last_error=self._last_error,
+            doing=self.doing(),
+            next_at=self.next_at(),
+            children=self.children(),
         )
+
+    def doing(self) -> str:
+        """What this actor is about now, in words. Called only when somebody looks."""
+        return ""
+
+    def next_at(self) -> datetime | None:
+        """When it does something by itself."""
+        return None
+
+    def children(self) -> tuple[ActorDescription, ...]:
+        """What it runs that only it knows of."""
+        return ()
 
     def tell_later(self, delay_s: float, message: Any) -> Cancellable:
         """Put a message into the actor's own mailbox after `delay_s` seconds; not after the actor's end.
