@@ -58,6 +58,10 @@ class DoubtWatcher(LoopActor):
         """Count for the first time."""
         self._count()
 
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        return f"counts what is in doubt, stuck or contradicted, every {self._every_s:g} s"
+
     def on_receive(self, message: Any) -> None:
         """Handle one message."""
         match message:

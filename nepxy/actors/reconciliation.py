@@ -124,6 +124,12 @@ class Reconciliation(LoopActor):
         self._parts.metrics.reconcile_running.set(0)
         self._look()
 
+    def doing(self) -> str:
+        """What an operator reads of it."""
+        return (
+            "compares with the providers" if self._run is not None else "waits for its time, or to be asked"
+        )
+
     def on_receive(self, message: Any) -> None:
         """Handle one message."""
         match message:

@@ -76,6 +76,7 @@ def create_app(front: FrontEnd) -> web.Application:
         else:
             app.router.add_route(method, path, handler)
     app.on_response_prepare.append(_unnamed_server)
+    app.on_startup.append(_start)
     app.on_cleanup.append(_stop)
     return app
 
@@ -84,8 +85,14 @@ async def _unnamed_server(request: web.Request, response: web.StreamResponse) ->
     response.headers["Server"] = "nepxy"
 
 
+async def _start(app: web.Application) -> None:
+    app[PARTS].watch.start()
+
+
 async def _stop(app: web.Application) -> None:
     parts = app[PARTS]
+    parts.watch.stop()
+    parts.apart.close_soon()
     for check in (parts.database_up, parts.engine_view, parts.migrations_pending, parts.in_flight):
         check.stop()
     await parts.engine.settle(SETTLE_S)

@@ -63,10 +63,12 @@ class Gatekeeper:
         clock: Callable[[], datetime],
         sessions: Sessions | None = None,
         client_limit: ClientLimit | None = None,
+        operators: Reader | None = None,
     ) -> None:
         """Verify by these secrets (without `secrets`: by those of the settings, for good); ask `reader` for owners.
 
-        `sessions` are the console's, which operators may use instead of a token.
+        `sessions` are the console's, which operators may use instead of a token. Operators are looked up at
+        `operators`, where that is another pool: they come when the other one is exhausted.
         """
         self._settings = settings
         self._secrets = secrets
@@ -74,6 +76,7 @@ class Gatekeeper:
         self._clock = clock
         self._sessions = sessions
         self._client_limit = client_limit
+        self._operators = operators or reader
         self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
 
     async def client(self, request: web.Request, scope: str) -> Caller:
@@ -108,7 +111,7 @@ class Gatekeeper:
         claims = await self._operator_claims(request)
         if not allows(claims.scopes, scope):
             raise ScopeMissing(scope)
-        operator = (await self._registered(claims.subject)).operator
+        operator = (await self._registered(claims.subject, self._operators)).operator
         if operator is None or not allows(operator.scopes, scope):
             raise ScopeMissing(scope)
         if operator.disabled:
@@ -142,13 +145,13 @@ class Gatekeeper:
             raise TokenMissing
         return Claims(subject=session.operator_id, scopes=frozenset({ADMIN}))
 
-    async def _registered(self, subject: str) -> Registered:
+    async def _registered(self, subject: str, reader: Reader | None = None) -> Registered:
         """Look the owner up; many requests of one client at once share one look-up."""
         loop = asyncio.get_running_loop()
         known_until_s, task = self._known.get(subject, (0.0, None))
         if task is None or loop.time() >= known_until_s or (task.done() and task.exception() is not None):
             self._make_room()
-            task = loop.create_task(self._reader.run(find_registered, subject))
+            task = loop.create_task((reader or self._reader).run(find_registered, subject))
             self._known[subject] = (loop.time() + KNOWN_FOR_S, task)
         return await asyncio.shield(task)
 

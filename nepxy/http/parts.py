@@ -25,6 +25,8 @@ from nepxy.http.metrics import HttpMetrics
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
 from nepxy.http.throttle import ClientLimit, LoginLimit
+from nepxy.http.watch import Watch
+from nepxy.storage.database import Reader
 from nepxy.storage.review import MoneyFigures, in_flight_figures
 
 DATABASE_WAIT_S: Final = 0.8
@@ -33,6 +35,9 @@ ENGINE_WAIT_S: Final = 0.5
 FRESH_S: Final = 0.5
 IN_FLIGHT_WAIT_S: Final = 5.0
 IN_FLIGHT_FRESH_S: Final = 2.0
+APART_MAX: Final = 2
+"""Connections, two a node."""
+APART_WAIT_S: Final = 2.0
 MIGRATIONS_FRESH_S: Final = 2.0
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
@@ -60,6 +65,9 @@ class Parts:
     migrations_pending: SharedCheck[tuple[str, ...]]
     in_flight: SharedCheck[list[MoneyFigures]]
     """What is in flight, counted at most every `IN_FLIGHT_FRESH_S`, however many look."""
+    apart: Reader
+    """Connections of their own for operators' eyes: an exhausted pool must not blind those who look into it."""
+    watch: Watch
 
     def now(self) -> datetime:
         """Now; aware, UTC."""
@@ -96,6 +104,7 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         clock=front.clock,
         secure=front.settings.env is not Environment.DEV,
     )
+    apart = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
     client_limit = ClientLimit(front.settings.http.client_requests_per_s, clock=time.monotonic)
     return Parts(
         front=front,
@@ -107,6 +116,7 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
             clock=front.clock,
             sessions=sessions,
             client_limit=client_limit,
+            operators=apart,
         ),
         sessions=sessions,
         client_limit=client_limit,
@@ -120,6 +130,13 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         in_flight=SharedCheck("in_flight", in_flight, wait_s=IN_FLIGHT_WAIT_S, fresh_s=IN_FLIGHT_FRESH_S),
         migrations_pending=SharedCheck(
             "migrations", migrations_pending, wait_s=DATABASE_WAIT_S, fresh_s=MIGRATIONS_FRESH_S
+        ),
+        apart=apart,
+        watch=Watch(
+            registry=front.registry,
+            providers=tuple(front.settings.providers),
+            reader=apart,
+            clock=front.clock,
         ),
     )
 

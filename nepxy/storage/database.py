@@ -172,10 +172,19 @@ class Reader:
             **session_options(statement_timeout_s, application_name),
         )
         self.connections_max = connections_max
+        self._made_by: dict[str, Any] = {
+            "url": url,
+            "statement_timeout_s": statement_timeout_s,
+            "connect_timeout_s": connect_timeout_s,
+        }
         self._threads = ThreadPoolExecutor(connections_max, thread_name_prefix="reader")
         self._counting = threading.Lock()
         self._waiting_count = 0
         self._in_use_count = 0
+
+    def apart(self, *, connections_max: int, wait_s: float) -> Reader:
+        """Another pool to the same database: for what has to work while this one is exhausted."""
+        return Reader(**self._made_by, connections_max=connections_max, wait_s=wait_s)
 
     @property
     def waiting_count(self) -> int:
@@ -242,6 +251,11 @@ class Reader:
                     # A server that is not there is asked once more, not once for each connection.
                     tries_left = tries_left - 1 if is_connected else 0
                     self.database.close_idle()
+
+    def close_soon(self) -> None:
+        """Take no more reads, and close the idle connections; who still reads closes its own when the process ends."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.database.close_idle()
 
     def close(self) -> None:
         """Let running reads end, then close every connection."""

@@ -8,6 +8,7 @@ from typing import Final
 from nepxy.http.api_docs.client_operations import ENGINE_AWAY
 from nepxy.http.api_docs.operation import Operation
 from nepxy.http.api_docs.operator_operations import items, reading
+from nepxy.http.routes.engine import SeriesQuery
 
 _GROUP: Final = "Engine"
 
@@ -21,4 +22,24 @@ ENGINE_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         errors=("PROVIDER_UNKNOWN", *ENGINE_AWAY),
     ),
     ("GET", "/v1/admin/engine"): reading("Read this node's engine", group=_GROUP, errors=ENGINE_AWAY),
+    ("GET", "/v1/admin/actors"): reading(
+        "Read the live tree of actors", group=_GROUP, schema=items("actors"), errors=ENGINE_AWAY
+    ),
+    ("GET", "/v1/admin/actors/payouts/{transaction_id}"): reading(
+        "Read a payout's actor, or when the next one comes for it",
+        group=_GROUP,
+        errors=("PAYOUT_NOT_FOUND", *ENGINE_AWAY),
+    ),
+    ("GET", "/v1/admin/database"): reading(
+        "Read what the database is busy with, and our connections to it", group=_GROUP
+    ),
+    ("GET", "/v1/admin/incidents"): reading(
+        "Judge the runbook's five incidents by live figures", group=_GROUP, schema=items("incidents")
+    ),
+    ("GET", "/v1/admin/series"): reading(
+        "Read payouts by state and provider over the last minutes",
+        group=_GROUP,
+        schema=items("points"),
+        query=SeriesQuery,
+    ),
 }
