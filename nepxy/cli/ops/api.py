@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 TIMEOUT_S: Final = 30.0
 """Longer than the engine itself waits for an actor or the database."""
+UPLOAD_TIMEOUT_S: Final = 900.0
 ADMIN: Final = "/v1/admin"
 
 JsonObject = dict[str, Any]
@@ -87,6 +88,7 @@ class Api:
         self.base = base.rstrip("/")
         self._person = person
         self._token = person.token
+        self._timeout_s = TIMEOUT_S
 
     def get(self, path: str, **query: Any) -> JsonObject:
         """Read `path` below /v1/admin. A filter that is None or empty is left out."""
@@ -103,13 +105,17 @@ class Api:
         return self._ask("POST", f"{ADMIN}{path}", json.dumps(sent).encode())
 
     def upload(self, path: str, content: bytes, **query: Any) -> Answer:
-        """Post a CSV file."""
+        """Post a CSV file; answered when it was worked through."""
         given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+        self._timeout_s = UPLOAD_TIMEOUT_S
         return self._ask("POST", f"{ADMIN}{path}?{urlencode(given)}", content, content_type="text/csv")
 
     def text(self, path: str) -> str:
         """A file, such as a report as CSV."""
-        return self._exchange("GET", f"{ADMIN}{path}", None, "", self._bearer())[1].decode()
+        status, content = self._exchange("GET", f"{ADMIN}{path}", None, "", self._bearer())
+        if status != 200:
+            raise _error(status, self._parsed(content, status))
+        return content.decode()
 
     def probe(self, path: str) -> tuple[int, JsonObject]:
         """A health path, which needs no token and whose 503 is an answer, too."""
@@ -158,7 +164,7 @@ class Api:
             self.base + path, data=body, headers=sent, method=method
         )
         try:
-            with _open(request, timeout=TIMEOUT_S) as answer:
+            with _open(request, timeout=self._timeout_s) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as answered:
             with answered:
@@ -169,7 +175,7 @@ class Api:
     def _unreachable(self, error: Exception) -> Unreachable:
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
         late = isinstance(reason, socket.timeout | TimeoutError)
-        what = f"no answer within {TIMEOUT_S:g} s" if late else str(reason) or type(reason).__name__
+        what = f"no answer within {self._timeout_s:g} s" if late else str(reason) or type(reason).__name__
         return Unreachable(
             f"{self.base} cannot be reached: {what}",
             "Is the engine running, and is NEPXY_URL right?",

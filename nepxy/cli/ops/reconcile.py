@@ -8,19 +8,20 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.progress import Progress
+from rich.text import Text
 
 from nepxy.cli.ops.api import Api, JsonObject, Refused, segment
 from nepxy.cli.ops.giving import checked_reason
 from nepxy.cli.ops.options import EveryOption, JsonOption, ReasonOption, WatchOption, time_of
 from nepxy.cli.ops.person import WRONG, engine
 from nepxy.cli.ops.selecting import ProviderOption
-from nepxy.cli.ops.show import Column, console, fields, print_json, sections, show, state, table
+from nepxy.cli.ops.show import Column, Row, console, fields, print_json, sections, show, state, table
 
 PATH: Final = "/reconcile"
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
-ENDED_MAX: Final = 24 * 3600
 
 reconcile = typer.Typer(no_args_is_help=True, help="Compare our records with the providers'.")
 
@@ -29,10 +30,6 @@ ReportId = Annotated[str, typer.Argument(metavar="ID", help="The report_id.")]
 REPORTS: Final[tuple[Column, ...]] = (
     ("report_id", "report_id"), ("started", "started_at"), ("who", "who"), ("kind", "kind"),
     ("provider", "provider"), ("state", state("state")), ("figures", "figures"),
-)  # fmt: skip
-DIFFERENCES: Final[tuple[Column, ...]] = (
-    ("n", "n"), ("kind", "kind"), ("transaction_id", "transaction_id"), ("ours", "ours"), ("theirs", "theirs"),
-    ("detail", "detail"), ("commands", "commands"),
 )  # fmt: skip
 
 
@@ -68,16 +65,41 @@ def import_file(
     reason: ReasonOption,
     begin: Annotated[str, typer.Option("--from", help="The first moment that the file covers.")] = "",
     end: Annotated[str, typer.Option("--to", help="The last moment that it covers.")] = "",
-    watch: WatchOption = False,
+    currency: Annotated[str, typer.Option(help="Of every line, where the file has no such column.")] = "",
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=HEADER",
+            help="A header that is not known: reference, amount, currency, status or date; repeatable.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Match a settlement file line by line: missing here, missing there, amount or state differs."""
+    """Match a settlement file line by line: missing here, missing there, amount or state differs.
+
+    What the file lacks is looked for only where --from and --to say what it covers.
+    """
     with engine() as api:
-        report = api.upload(
-            f"{PATH}/files", _content(file), provider=provider.upper(), reason=checked_reason(reason),
-            **{"from": time_of(begin, "--from"), "to": time_of(end, "--to")},
-        ).body["report"]  # fmt: skip
-        _print(follow(api, report) if watch else report, as_json=as_json)
+        query = {
+            "provider": provider.upper(), "reason": checked_reason(reason), "currency": currency.upper(),
+            "from": time_of(begin, "--from"), "to": time_of(end, "--to"), **_columns(column or []),
+        }  # fmt: skip
+        content = _content(file)
+        with Console(stderr=True).status(f"Matching {file.name}"):
+            report = api.upload(f"{PATH}/files", content, **query).body["report"]
+        _print(report, as_json=as_json)
+
+
+def _columns(given: list[str]) -> dict[str, str]:
+    pairs = [one.partition("=") for one in given]
+    for (field, equals, header), one in zip(pairs, given, strict=True):
+        if not (field and equals and header):
+            raise Refused(
+                "VALIDATION_FAILED",
+                f"--column {one!r} is not FIELD=HEADER",
+                "Such as --column reference=TxnNo.",
+            )
+    return {f"column.{field}": header for field, _, header in pairs}
 
 
 def _content(file: Path) -> bytes:
@@ -131,22 +153,12 @@ def follow(api: Api, report: JsonObject) -> JsonObject:
         with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task(f"report {report['report_id']}", total=None)
             while report.get("ended_at") is None:
-                done, total = _progress(report)
-                progress.update(task, completed=done, total=total)
+                progress.update(task, completed=report["progress"]["done"], total=report["progress"]["total"])
                 time.sleep(1.0)
                 report = api.get(path)
     except KeyboardInterrupt:
         typer.echo(f"it goes on: nepxy reconcile show {report['report_id']} --watch", err=True)
     return report
-
-
-def _progress(report: JsonObject) -> tuple[float, float | None]:
-    progress = report.get("progress")
-    if isinstance(progress, dict):
-        return float(progress.get("done") or 0), progress.get("total") or progress.get("count")
-    if isinstance(progress, int | float):
-        return float(progress), 1.0 if progress <= 1 else None
-    return 0.0, None
 
 
 def _print(report: JsonObject, *, as_json: bool) -> None:
@@ -168,5 +180,15 @@ def _report(report: JsonObject) -> RenderableType:
         ("figures", fields(report.get("figures") or {})),
     ]
     if differences is not None:
-        parts.append(("differences", table(differences, DIFFERENCES, nothing="none")))
+        parts.append(("differences", Group(*map(_difference, differences)) if differences else Text("none")))
     return sections(*parts)
+
+
+def _difference(row: Row) -> RenderableType:
+    """What differs, both sides, and the commands for it."""
+    head = Text(
+        f"{row['n']}. {row['kind']}  {row.get('transaction_id') or 'no payout of ours'}", style="bold"
+    )
+    sides = fields(row, ("detail", "ours", "theirs"))
+    commands = (Text(f"$ {one['cli']}   {one.get('does', '')}") for one in row.get("commands") or ())
+    return Group(head, Padding(Group(sides, *commands), (0, 0, 0, 3)))

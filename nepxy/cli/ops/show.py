@@ -17,7 +17,7 @@ from rich.text import Text
 from nepxy.cli.ops.api import JsonObject
 from nepxy.engine.money import EXPONENTS, to_major
 
-PIPED_WIDTH: Final = 240
+PIPED_WIDTH: Final = 1000
 """Columns where no terminal says how many there are: a row must stay on one line for grep."""
 
 Row = dict[str, Any]
