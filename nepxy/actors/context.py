@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from pykka import ActorRef
 
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.moves import Moves
 from nepxy.actors.provider_state import ProviderState
 from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.decide import Policy
@@ -140,6 +141,8 @@ class EngineParts:
     restarts_within_s: float = 60.0
     balance_check_s: float = 60.0
     """How often a provider is asked for our balance while it is paused for want of it."""
+    moves: Moves = field(default_factory=Moves)
+    """Who hears of payouts that move."""
     stash_max: int = 64
     """Messages that a payout holds while a commit is in flight."""
 

@@ -423,6 +423,7 @@ class PayoutActor(LoopActor):
 
     def _moved(self, payout: Payout, deliver: Deliver, decision: Decision) -> None:
         before, self._payout = self._payout, payout
+        self._parts.engine.moves.moved(payout)
         metrics = self._parts.engine.metrics
         newly_known = (
             payout.provider_ref != before.provider_ref or payout.submission_ref != before.submission_ref

@@ -367,6 +367,7 @@ class Supervisor(LoopActor):
         cause = self._commits.pop(message.tag) if isinstance(message.tag, int) else None
         match cause, message.answer:
             case AcceptPayout(reply_to=reply_to), Created(payout=payout) as created:
+                self._parts.moves.moved(payout)
                 if payout.transaction_id not in self._roster and self._has_room(payout.provider):
                     self._spawn(payout)
                 if reply_to is not None:

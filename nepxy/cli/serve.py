@@ -34,6 +34,7 @@ from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
 from nepxy.actors.messages import DescribeEngine, Drain, EngineView
 from nepxy.actors.metrics import EngineMetrics
+from nepxy.actors.moves import Moves
 from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
 from nepxy.config.logs import configure_logging
@@ -122,6 +123,7 @@ class _Process:
         self._journal_writers: list[Any] = []
         self._registry = CollectorRegistry()
         self._hooks = Hooks()
+        self._moves = Moves()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -269,6 +271,7 @@ class _Process:
             journal=journal,
             ownership=Ownership(node_id=node_id),
             metrics=metrics,
+            moves=self._moves,
             new_id=lambda: str(uuids.uuid4()),
             dice=random.Random(),  # noqa: S311 - jitter, not a secret
             passivate_after_s=settings.engine.passivate_after_s,
@@ -340,6 +343,7 @@ class _Process:
             clock=lambda: datetime.now(UTC),
             new_id=lambda: str(uuids.uuid7()),
             migrations_pending=migrations_pending,
+            moves=self._moves,
         )
         # Requests whose client is gone go on: what was told to the supervisor is decided all the same.
         return web.AppRunner(

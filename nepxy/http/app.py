@@ -19,6 +19,7 @@ from nepxy.http.routes import (
     control,
     engine,
     health,
+    live,
     metrics,
     operator_payouts,
     operator_records,
@@ -37,6 +38,7 @@ ROUTES: Final = (
     *operator_records.ROUTES,
     *control.ROUTES,
     *engine.ROUTES,
+    *live.ROUTES,
     *reconcile.ROUTES,
     *health.ROUTES,
     *metrics.ROUTES,
@@ -69,6 +71,7 @@ def create_app(front: FrontEnd) -> web.Application:
     app[PARTS] = make_parts(front, measured)
     app[BODY_S_MAX] = settings.http.body_s_max
     app[reconcile.IMPORTS] = reconcile.imports()
+    app[live.HUB] = live.make_hub(app[PARTS])
     app[webhooks.ALLOWANCE] = webhooks.allowance()
     for method, path, handler in ROUTES:
         if method == "GET":
@@ -77,6 +80,7 @@ def create_app(front: FrontEnd) -> web.Application:
             app.router.add_route(method, path, handler)
     app.on_response_prepare.append(_unnamed_server)
     app.on_startup.append(_start)
+    app.on_shutdown.append(_end_streams)
     app.on_cleanup.append(_stop)
     return app
 
@@ -87,6 +91,10 @@ async def _unnamed_server(request: web.Request, response: web.StreamResponse) ->
 
 async def _start(app: web.Application) -> None:
     app[PARTS].watch.start()
+
+
+async def _end_streams(app: web.Application) -> None:
+    app[live.HUB].close()
 
 
 async def _stop(app: web.Application) -> None:

@@ -7,12 +7,13 @@ and the check of a signature is handed in.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
+from nepxy.actors.moves import Moves
 from nepxy.config.secret import Secret
 from nepxy.config.settings import Settings
 from nepxy.engine.capabilities import Capabilities
@@ -80,3 +81,5 @@ class FrontEnd:
     """A UUIDv7 as text."""
     migrations_pending: Callable[[], Awaitable[tuple[str, ...]]]
     """Names of migrations that the database lacks; fails where the database is away."""
+    moves: Moves = field(default_factory=Moves)
+    """Of this node's payouts, for those who watch."""

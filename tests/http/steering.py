@@ -203,6 +203,7 @@ async def start_engine(url: str, environ: dict[str, str] | None = None, *, name:
         journal=journal,
         ownership=Ownership(node_id=name),
         metrics=metrics,
+        moves=front.moves,
         new_id=lambda: str(uuid4()),
         dice=random.Random(1),
     )

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from nepxy.http.api_docs.client_operations import ENGINE_AWAY
-from nepxy.http.api_docs.operation import Operation
+from nepxy.http.api_docs.operation import Caller, Operation, Success
 from nepxy.http.api_docs.operator_operations import items, reading
+from nepxy.http.auth import ADMIN_READ
 from nepxy.http.routes.engine import SeriesQuery
 
 _GROUP: Final = "Engine"
@@ -35,6 +36,21 @@ ENGINE_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("GET", "/v1/admin/incidents"): reading(
         "Judge the runbook's five incidents by live figures", group=_GROUP, schema=items("incidents")
+    ),
+    ("GET", "/v1/admin/live"): Operation(
+        summary="Watch it live",
+        details="Server-sent events: `snapshot` every two seconds, `changed` as payouts move.",
+        group=_GROUP,
+        caller=Caller.OPERATOR,
+        scope=ADMIN_READ,
+        answers={
+            200: Success(
+                description="A stream that ends when either side ends it.",
+                schema={"type": "string"},
+                content_type="text/event-stream",
+            )
+        },
+        errors=ENGINE_AWAY,
     ),
     ("GET", "/v1/admin/series"): reading(
         "Read payouts by state and provider over the last minutes",
