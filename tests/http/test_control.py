@@ -43,6 +43,10 @@ async def test_a_command_is_done_audited_and_answered_with_what_it_did(
     assert words in answer["what"]
     assert answer["what_next"]
     assert answer["payout"]["version"] > payout.version
+    if after == "PENDING":
+        # It waits for a place at its provider, and is not idle.
+        told = await steered.get(f"{PAYOUTS}/{payout.transaction_id}/explain")
+        assert told["in_memory"] is True
     rows = steered.desk.rows(
         "SELECT who, command, target, reason, outcome, before->>'status', after->>'status', request_id "
         "FROM app.audit_log"

@@ -144,6 +144,7 @@ async def test_an_explanation_says_why_what_next_and_which_commands_are_safe(
     payout = steered.a_payout(status)
     told = await steered.get(f"{PAYOUTS}/{payout.transaction_id}/explain")
     assert told["status"] == status.value
+    assert told["in_memory"] is False
     assert told["why"]
     assert told["next"]["what"]
     assert (told["next"]["at"] is None) is status.is_final

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
 from aiohttp import web
 
+from nepxy.actors.tree import ActorRow, DescribePayoutActor
 from nepxy.engine.explain import explained
 from nepxy.engine.operator_words import safe_commands
 from nepxy.engine.payout import FINAL, Payout, Status, TransactionId
-from nepxy.errors import CursorInvalid, DatabaseUnavailable, PayoutNotFound
+from nepxy.errors import CursorInvalid, DatabaseUnavailable, PayoutNotFound, Unavailable
 from nepxy.http.auth import ADMIN_READ
 from nepxy.http.bodies import json_response
 from nepxy.http.control.orders import payout_id
@@ -22,7 +24,7 @@ from nepxy.http.operator_views import (
     operator_payout_view,
     webhook_view,
 )
-from nepxy.http.parts import Parts, note, parts_of
+from nepxy.http.parts import ENGINE_WAIT_S, Parts, note, parts_of
 from nepxy.http.searches import PageQuery, PayoutListQuery, binding
 from nepxy.http.standing import policy_of, provider_now, valid_commands
 from nepxy.http.validation import query_fields, read_query
@@ -193,7 +195,18 @@ async def _explanation(parts: Parts, payout: Payout) -> dict[str, Any]:
         "blockers": list(told.blockers),
         "evidence": [evidence_view(record) for record in records if record.evidence],
         "commands": _commands(parts, payout),
+        "in_memory": await _is_in_memory(parts, payout.transaction_id),
     }
+
+
+async def _is_in_memory(parts: Parts, transaction_id: TransactionId) -> bool:
+    """Whether this node has an actor for it; an engine that does not answer has none that could be shown."""
+    try:
+        async with asyncio.timeout(ENGINE_WAIT_S):
+            row = await parts.engine.ask(DescribePayoutActor(transaction_id=transaction_id))
+    except (Unavailable, TimeoutError):
+        return False
+    return isinstance(row, ActorRow)
 
 
 def _shown(parts: Parts, found: FoundPayout) -> dict[str, Any]:
