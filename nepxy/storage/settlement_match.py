@@ -23,24 +23,28 @@ class Named:
     """Whether it is by a reference that a newer one has taken the place of."""
 
 
-# Each branch is served by an index of its own; a reference may be our id, our reference or the provider's. Never the
-# client's: another client may have the same (money rule 9).
+# A reference may be our id, our reference or the provider's. Never the client's: another client may have the same
+# (money rule 9). Each LIMIT keeps its branch from being joined otherwise than by its index, row by row: however many
+# payouts there are, a batch costs the same.
 NAMED: Final = f"""
 WITH asked AS (SELECT DISTINCT ref, app.uuid_or_null(ref) AS id FROM unnest(%(refs)s::text[]) r(ref)),
 named AS (
-    SELECT ref, t.transaction_id, t.submission_ref FROM asked
-        JOIN app.payout_attempts t ON t.submission_ref = id AND t.provider = %(provider)s
-    UNION
-    SELECT ref, t.transaction_id, t.submission_ref FROM asked
-        JOIN app.payout_attempts t ON t.provider = %(provider)s AND t.provider_ref = ref
-    UNION
-    SELECT ref, p.transaction_id, p.submission_ref FROM asked
-        JOIN app.mobile_money_payouts p ON p.provider = %(provider)s AND p.provider_ref = ref
-    UNION
-    SELECT ref, p.transaction_id, p.submission_ref FROM asked
-        JOIN app.mobile_money_payouts p ON p.transaction_id = id AND p.provider = %(provider)s)
+    SELECT DISTINCT a.ref, n.transaction_id, n.submission_ref FROM asked a CROSS JOIN LATERAL (
+        (SELECT transaction_id, submission_ref, provider FROM app.payout_attempts
+            WHERE submission_ref = a.id LIMIT 1)
+        UNION ALL
+        (SELECT transaction_id, submission_ref, provider FROM app.payout_attempts
+            WHERE provider = %(provider)s AND provider_ref = a.ref LIMIT 10)
+        UNION ALL
+        (SELECT transaction_id, submission_ref, provider FROM app.mobile_money_payouts
+            WHERE provider = %(provider)s AND provider_ref = a.ref LIMIT 1)
+        UNION ALL
+        (SELECT transaction_id, submission_ref, provider FROM app.mobile_money_payouts
+            WHERE transaction_id = a.id LIMIT 1)) n
+    WHERE n.provider = %(provider)s)
 SELECT n.ref, n.submission_ref <> p.submission_ref, {", ".join(f"p.{name}" for name in COLUMN_NAMES)}
-FROM named n JOIN app.mobile_money_payouts p ON p.transaction_id = n.transaction_id"""
+FROM named n CROSS JOIN LATERAL (
+    SELECT * FROM app.mobile_money_payouts WHERE transaction_id = n.transaction_id LIMIT 1) p"""
 
 # By the primary key, as `reconcile.SETTLED`.
 CONFIRMED: Final = """
