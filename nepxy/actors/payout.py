@@ -172,6 +172,7 @@ class PayoutActor(LoopActor):
     __slots__ = (
         "_busy",
         "_delivered_count",
+        "_hinted",
         "_parts",
         "_payout",
         "_retiring",
@@ -198,6 +199,8 @@ class PayoutActor(LoopActor):
         self._send_deadline_s = 0.0
         self._delivered_count = 0
         self._retiring = False
+        self._hinted = False
+        """It has ended, and waits for a place to ask whether that was the end."""
 
     def on_start(self) -> None:
         """Go on where the row says."""
@@ -583,6 +586,7 @@ class PayoutActor(LoopActor):
     def _request_slot(self, work: Work) -> None:
         if self._retiring or self._slot in (Slot.HELD, Slot.CALLING):
             return
+        self._hinted = self._payout.status.is_final
         waiting_well = self._slot is Slot.WAITING and (work in ASKS) == (self._wanted in ASKS)
         self._wanted = work
         if waiting_well:
@@ -624,7 +628,8 @@ class PayoutActor(LoopActor):
         if self._busy is not None or self._stash:
             return
         payout = self._payout
-        if (self._retiring or payout.status.is_final) and self._slot is Slot.WAITING:
+        unwanted = payout.status.is_final and not self._hinted
+        if (self._retiring or unwanted) and self._slot is Slot.WAITING:
             self._free_slot(SlotResult.UNUSED)
         if self._slot is Slot.NONE and (payout.status.is_final or self._retiring):
             self._idle(None)

@@ -103,8 +103,12 @@ def settings(sandbox: str) -> dict[str, str]:
 
 
 @pytest.fixture
-async def elsewhere(database_url: str, tmp_path: Path) -> AsyncIterator[Elsewhere]:
-    app = create_app(SandboxConfig(settle_delay_s=0.1, momo=MomoConfig(status_reads_per_s_max=1000)))
+async def elsewhere(
+    request: pytest.FixtureRequest, database_url: str, tmp_path: Path
+) -> AsyncIterator[Elsewhere]:
+    """Transfers settle after `request.param` seconds, or soon."""
+    delay_s: float = getattr(request, "param", 0.1)
+    app = create_app(SandboxConfig(settle_delay_s=delay_s, momo=MomoConfig(status_reads_per_s_max=1000)))
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         sandbox = str(server.make_url("")).rstrip("/")
         assert server.port is not None
@@ -114,6 +118,7 @@ async def elsewhere(database_url: str, tmp_path: Path) -> AsyncIterator[Elsewher
             sandbox_port=server.port,
             overrides=settings(sandbox),
         )
+        town.overrides["THUNES_CALLBACK_URL"] = f"{town.base}/v1/webhooks/thunes"
         try:
             town.start_engine()
             await town.until_ready(session)
@@ -169,3 +174,14 @@ async def test_tokens_that_end_and_a_key_that_is_changed_cost_nobody_a_payout(el
     waiting = await elsewhere.client.until(third, "PENDING")
     assert waiting["status_reason"] == "BLOCKED"
     assert await elsewhere.moved_count() == 2
+
+
+@pytest.mark.parametrize("elsewhere", [1.0], indirect=True, ids=["settles-after-1-s"])
+async def test_a_reversal_that_only_a_hint_tells_is_asked_about_and_not_lost(elsewhere: Elsewhere) -> None:
+    """THUNES takes it back after it was paid; its callback is unsigned, and the payout has left memory."""
+    made = await elsewhere.post("THUNES", "0610")
+    await elsewhere.client.until(made, "CONFIRMED")
+    await elsewhere.metric('nepxy_discrepancies_total{kind="REVERSED",provider="THUNES"} 1.0')
+    assert (await elsewhere.client.get(f"/v1/payouts/{made}"))["status"] == "CONFIRMED"
+    (opened,) = elsewhere.logged("discrepancy.opened")
+    assert (opened["kind"], opened["transaction_id"]) == ("REVERSED", made)

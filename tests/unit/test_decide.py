@@ -748,3 +748,70 @@ def test_a_payout_long_past_its_time_needs_no_place_at_a_dead_provider_to_leave_
     assert decided(payout, DueReached(), now=payout.expires_at).payout.status is Status.SENT
     late = decided(payout, DueReached(), now=payout.expires_at + grace).payout
     assert (late.status, late.status_reason) == (Status.REVIEW, "OVERDUE")
+
+
+ENDED: dict[Status, dict[str, Any]] = {
+    status: {"status": status, "settled_at": NOW, "taken_at": NOW, "attempt_count": 1}
+    for status in (Status.CONFIRMED, Status.FAILED)
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "finding"),
+    [
+        (Status.CONFIRMED, Finding.UNPAID),
+        (Status.CONFIRMED, Finding.REVERSED),
+        (Status.FAILED, Finding.PAID),
+        (Status.FAILED, Finding.IN_FLIGHT),
+        (Status.FAILED, Finding.NO_ANSWER),
+    ],
+)
+def test_a_hint_that_the_end_was_not_the_end_is_asked_about_and_moves_nothing(
+    status: Status, finding: Finding
+) -> None:
+    payout = a_payout(**ENDED[status])
+    hint = reported(finding, trusted=False, source=Source.WEBHOOK)
+    decision = decided(payout, hint)
+    assert decision.payout is payout
+    assert decision.effects == (RequestSlot(work=Work.LOOKUP),)
+    granted = decided(payout, SlotGranted(work=Work.LOOKUP))
+    assert granted.effects == (Ask(work=Work.LOOKUP),)
+    # Where nobody can be asked, or at another account than its own, it is not.
+    assert decided(payout, hint, policy=a_policy(lookup=False, status=False)).effects == ()
+    assert decided(payout, hint, policy=a_policy(account="another")).effects == ()
+    assert decided(payout, replace(hint, reference=a_reference(9))).effects == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "finding"),
+    [
+        (Status.CONFIRMED, Finding.PAID),
+        (Status.CONFIRMED, Finding.IN_FLIGHT),
+        (Status.CONFIRMED, Finding.NO_ANSWER),
+        (Status.FAILED, Finding.UNPAID),
+    ],
+)
+def test_a_hint_that_agrees_with_the_end_costs_no_question(status: Status, finding: Finding) -> None:
+    payout = a_payout(**ENDED[status])
+    assert decided(payout, reported(finding, trusted=False, source=Source.WEBHOOK)).effects == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "finding", "kind"),
+    [
+        (Status.CONFIRMED, Finding.REVERSED, "REVERSED"),
+        (Status.CONFIRMED, Finding.UNPAID, "UNPAID_AFTER_CONFIRMED"),
+        (Status.FAILED, Finding.PAID, "PAID_AFTER_FAILED"),
+        (Status.CONFIRMED, Finding.PAID, None),
+        (Status.FAILED, Finding.NO_ANSWER, None),
+        (Status.FAILED, Finding.ABSENT, None),
+    ],
+)
+def test_what_is_answered_about_an_end_opens_a_discrepancy_where_it_contradicts(
+    status: Status, finding: Finding, kind: str | None
+) -> None:
+    payout = a_payout(**ENDED[status])
+    decision = decided(payout, reported(finding, attempt=1))
+    assert decision.payout is payout
+    assert (decision.discrepancy.kind if decision.discrepancy else None) == kind
+    assert decision.effects == ()

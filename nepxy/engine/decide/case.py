@@ -79,8 +79,18 @@ class Case:
 
         While nobody knows whether it was taken, by ours first: a step's name for it need not be the only one.
         """
+        return self._way_to_ask if self.payout.is_at_provider else None
+
+    @property
+    def question_after_end(self) -> Work | None:
+        """The same of one that is CONFIRMED or FAILED: asked only where a hint says that this was not the end."""
+        ended = self.payout.status in (Status.CONFIRMED, Status.FAILED)
+        return self._way_to_ask if ended else None
+
+    @property
+    def _way_to_ask(self) -> Work | None:
         payout, capabilities = self.payout, self.policy.capabilities
-        if not payout.is_at_provider or self.nobody_to_ask:
+        if self.nobody_to_ask:
             return None
         by_theirs = payout.provider_ref is not None and capabilities.status_by_provider_ref
         if by_theirs and (payout.is_taken or not capabilities.lookup_by_reference):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Mapping
+from typing import Final, assert_never
 
 from nepxy.engine.decide import restored_rules
 from nepxy.engine.decide.case import Case
 from nepxy.engine.decide.decision import Decision
 from nepxy.engine.decide.taken_rules import reversed_by_provider, taken, terms_differ
 from nepxy.engine.decide.unpaid_rules import unpaid
-from nepxy.engine.effects import RequestSlot, WakeAt
+from nepxy.engine.effects import Effect, RequestSlot, WakeAt
 from nepxy.engine.events import Source, StatusReported, Work
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.outcomes import Finding
@@ -21,7 +22,7 @@ def status_reported(case: Case, event: StatusReported) -> Decision:
     payout, report = case.payout, event.report
     if not event.trusted:
         # Anybody could have sent it: it settles nothing, and makes the engine ask.
-        return case.nothing(*case.asking_soon(), answer=case.already())
+        return case.nothing(*(case.asking_soon() or _asking_after_end(case, event)), answer=case.already())
     evidence = Evidence(
         source=event.source.value,
         reference=event.reference,
@@ -63,6 +64,25 @@ def status_reported(case: Case, event: StatusReported) -> Decision:
             return case.overdue(evidence) if overdue else case.later(retry_after_s=report.retry_after_s)
         case _:
             assert_never(report.finding)
+
+
+_NOT_THE_END: Final[Mapping[Status, frozenset[Finding]]] = {
+    Status.CONFIRMED: frozenset({Finding.UNPAID, Finding.REVERSED}),
+    Status.FAILED: frozenset({Finding.PAID, Finding.IN_FLIGHT, Finding.REVERSED, Finding.NO_ANSWER}),
+}
+"""What a hint must say of an ended payout to be worth a question; one that agrees would cost a read each."""
+
+
+def _asking_after_end(case: Case, event: StatusReported) -> tuple[Effect, ...]:
+    """A hint settles nothing, and a reversal or a late success must not be lost over that (money rule 6)."""
+    payout = case.payout
+    question = case.question_after_end
+    worth_it = _NOT_THE_END.get(payout.status, frozenset())
+    if payout.status is Status.CONFIRMED and case.policy.capabilities.reverses_after_success:
+        worth_it |= {Finding.NO_ANSWER}
+    if question is None or event.reference != payout.submission_ref or event.report.finding not in worth_it:
+        return ()
+    return (RequestSlot(work=question),)
 
 
 def _absent(case: Case, evidence: Evidence) -> Decision:

@@ -117,9 +117,10 @@ def slot_granted(case: Case, work: Work) -> Decision:
         case Work.RESEND:
             return _begin_attempt(case, "RESEND_STARTED") if case.may_resend else case.nothing(GiveBackSlot())
         case Work.LOOKUP | Work.POLL:
-            if case.question is None or case.answer_is_awaited:
+            question = case.question or case.question_after_end
+            if question is None or case.answer_is_awaited:
                 return case.nothing(GiveBackSlot())
-            return case.nothing(Ask(work=case.question))
+            return case.nothing(Ask(work=question))
         case _:
             assert_never(work)
 
