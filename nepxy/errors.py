@@ -175,6 +175,14 @@ _TABLE = (
         "Compare the two at the provider: one reference belongs to one payout.",
     ),
     (
+        "BULK_OVER_THE_CAP",
+        409,
+        "More is selected than the cap allows",
+        "Narrow the selector, or raise `count_max` or `amount_max` after a dry run.",
+    ),
+    ("BULK_SELECTS_NOTHING", 409, "Nothing is selected", "Compare the selector with the payouts' list."),
+    ("BULK_RUN_NOT_FOUND", 404, "No such run", "List them at /v1/admin/bulk."),
+    (
         "BALANCE_UNKNOWN",
         409,
         "Provider did not tell our balance",

@@ -26,6 +26,7 @@ ACTOR_KINDS: Final = (
     "reconciler",
     "lease_keeper",
     "doubt_watcher",
+    "bulk",
     "reconciliation",
     "asker",
 )

@@ -15,6 +15,7 @@ from typing import Any, Final
 import structlog
 from pykka import ActorRef
 
+from nepxy.actors.bulk import BulkRunner, BulkStore, LookForRuns
 from nepxy.actors.commands import (
     COMMAND_REPEATED,
     CommandEngine,
@@ -110,6 +111,7 @@ __all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
 log = structlog.get_logger("nepxy.supervisor")
 
 WATCH_DOUBT_AGAIN_S: Final = 60.0
+PULL_AGAIN_S: Final = 60.0
 RECONCILE_AGAIN_S: Final = 60.0
 COUNT_ACCOUNTS_AGAIN_S: Final = 5.0
 OWN_SHARE: Final = 2
@@ -177,6 +179,7 @@ class Supervisor(LoopActor):
         escalate: Callable[[str], None],
         hooks: Hooks | None = None,
         reconciliation: ReconciliationSetup | None = None,
+        bulk: BulkStore | None = None,
         **kwargs: Any,
     ) -> None:
         """Start the tree.
@@ -188,6 +191,7 @@ class Supervisor(LoopActor):
             escalate: called when something died that cannot be mended here; the process should end.
             hooks: what else operators may ask for.
             reconciliation: how providers are asked for comparison; None: they are not.
+            bulk: where the levers are that touch many payouts; None: nobody pulls them.
         """
         super().__init__(**kwargs)
         self._hooks = hooks or Hooks()
@@ -206,6 +210,8 @@ class Supervisor(LoopActor):
         self._reconciler: ActorRef[Any] | None = None
         self._lease_keeper: ActorRef[Any] | None = None
         self._reconciliation_setup = reconciliation
+        self._bulk_store = bulk
+        self._bulk: ActorRef[Any] | None = None
         self._reconciliation: ActorRef[Any] | None = None
         self._doubt_watcher: ActorRef[Any] | None = None
         self._lives = Lives()
@@ -231,6 +237,7 @@ class Supervisor(LoopActor):
         self._start_lease_keeper()
         self._start_doubt_watcher()
         self._start_reconciliation()
+        self._start_bulk()
 
     def on_stop(self) -> None:
         """Leave nobody behind who would take the shards again once they are given back."""
@@ -291,6 +298,11 @@ class Supervisor(LoopActor):
                 self.tell_later(COUNT_ACCOUNTS_AGAIN_S, "count accounts")
             case "count accounts":
                 self._count_accounts()
+            case LookForRuns():
+                if self._bulk is not None:
+                    self._tell(self._bulk, message)
+            case "pull levers":
+                self._start_bulk()
             case "watch doubt":
                 self._start_doubt_watcher()
             case "reconcile":
@@ -668,6 +680,10 @@ class Supervisor(LoopActor):
                 # Nothing but gauges hangs on it: not worth a process.
                 self._parts.metrics.restarts.labels("doubt_watcher").inc()
                 self.tell_later(0.0 if allowed else WATCH_DOUBT_AGAIN_S, "watch doubt")
+            case ("bulk", _):
+                self._parts.metrics.restarts.labels("bulk").inc()
+                self._bulk = None
+                self.tell_later(0.0 if allowed else PULL_AGAIN_S, "pull levers")
             case ("reconciliation", _):
                 # No payout hangs on it: its run ends as FAILED, and another may be begun.
                 self._parts.metrics.restarts.labels("reconciliation").inc()
@@ -745,6 +761,19 @@ class Supervisor(LoopActor):
             runtime=self.runtime,
             parent=self.actor_ref,
             child_id=("doubt_watcher", ""),
+        )
+
+    def _start_bulk(self) -> None:
+        if self._bulk_store is None or self._life is EngineState.DRAINING:
+            return
+        self._lives.born(("bulk", ""), self.runtime.scheduler.now())
+        self._bulk = BulkRunner.start(
+            store=self._bulk_store,
+            ownership=self._parts.ownership,
+            supervisor=self.actor_ref,
+            runtime=self.runtime,
+            parent=self.actor_ref,
+            child_id=("bulk", ""),
         )
 
     def _start_reconciliation(self) -> None:
@@ -867,6 +896,10 @@ class Supervisor(LoopActor):
                 self._reconciler = None
             if self._reconciliation is not None:
                 self._tell(self._reconciliation, Retire())
+            if self._bulk is not None:
+                # What it has not heard of yet is given again, under its own key, by the next node.
+                self._bulk.stop(block=False)
+                self._bulk = None
             for entry in self._roster:
                 self._tell(entry.ref, Retire())
 
@@ -921,6 +954,7 @@ class Supervisor(LoopActor):
             ("lease_keeper", self._lease_keeper),
             ("doubt_watcher", self._doubt_watcher),
             ("reconciliation", self._reconciliation),
+            ("bulk", self._bulk),
         ):
             if child is not None:
                 rows += self._lives.rows((kind, ""), kind, me, child)

@@ -291,6 +291,7 @@ class _Process:
             limits=limits,
             escalate=self._escalate,
             hooks=self._hooks,
+            bulk=store,
             reconciliation=ReconciliationSetup(
                 reader=reader,
                 every_h=settings.reconcile.every_h,

@@ -15,6 +15,7 @@ from nepxy.http.parts import PARTS, make_parts
 from nepxy.http.routes import (
     api_docs,
     auth,
+    bulk,
     console,
     control,
     engine,
@@ -38,6 +39,7 @@ ROUTES: Final = (
     *operator_records.ROUTES,
     *control.ROUTES,
     *engine.ROUTES,
+    *bulk.ROUTES,
     *live.ROUTES,
     *reconcile.ROUTES,
     *health.ROUTES,

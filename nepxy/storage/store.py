@@ -11,8 +11,9 @@ from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.outcomes import Shortfall
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.restored import Restored
-from nepxy.storage import accounts, controls, in_doubt, in_flight, leases, payouts, restored, webhooks
+from nepxy.storage import accounts, bulk, controls, in_doubt, in_flight, leases, payouts, restored, webhooks
 from nepxy.storage.accounts import AccountFigures
+from nepxy.storage.bulk import BulkItem, RunningRun
 from nepxy.storage.controls import By, Controls
 from nepxy.storage.database import Reader
 from nepxy.storage.in_doubt import DoubtFigures
@@ -138,3 +139,15 @@ class DatabaseStore:
         return await self.reader.run(
             in_flight.flight_figures, shards=shards, stuck_after_s=self.stuck_after_s
         )
+
+    async def running_runs(self) -> Sequence[RunningRun]:
+        """The levers that are being pulled."""
+        return await self.reader.run(bulk.running_runs)
+
+    async def next_items(self, run_id: str, *, limit: int) -> Sequence[BulkItem]:
+        """The next items of a run, unless it was stopped."""
+        return await self.reader.run(bulk.next_items, run_id, limit=limit)
+
+    async def item_done(self, run_id: str, n: int, outcome: str) -> None:
+        """Keep how an item ended."""
+        await self.reader.run(bulk.item_done, run_id, n, outcome)

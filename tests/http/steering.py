@@ -223,6 +223,7 @@ async def start_engine(url: str, environ: dict[str, str] | None = None, *, name:
         setups=setups,
         limits=SupervisorLimits(lease_ttl_s=5),
         escalate=lambda reason: None,
+        bulk=store,
         reconciliation=ReconciliationSetup(
             reader=reader,
             every_h=front.settings.reconcile.every_h,

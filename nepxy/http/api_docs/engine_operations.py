@@ -7,11 +7,14 @@ from typing import Final
 
 from nepxy.http.api_docs.client_operations import ENGINE_AWAY
 from nepxy.http.api_docs.operation import Caller, Operation, Success
-from nepxy.http.api_docs.operator_operations import items, reading
+from nepxy.http.api_docs.operator_operations import REFUSED, commanding, items, reading
 from nepxy.http.auth import ADMIN_READ
+from nepxy.http.control.bulk import BulkOrder
+from nepxy.http.control.orders import Order
 from nepxy.http.routes.engine import SeriesQuery
 
 _GROUP: Final = "Engine"
+_LEVERS: Final = "Levers"
 
 ENGINE_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("GET", "/v1/admin/providers"): reading(
@@ -36,6 +39,22 @@ ENGINE_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ),
     ("GET", "/v1/admin/incidents"): reading(
         "Judge the runbook's five incidents by live figures", group=_GROUP, schema=items("incidents")
+    ),
+    ("POST", "/v1/admin/bulk"): commanding(
+        "Give a command to all payouts that a selector finds, so many a minute; or say what that would touch",
+        group=_LEVERS,
+        body=BulkOrder,
+        errors=("BULK_OVER_THE_CAP", "BULK_SELECTS_NOTHING", *REFUSED),
+    ),
+    ("GET", "/v1/admin/bulk"): reading("List the levers' runs", group=_LEVERS, schema=items("runs")),
+    ("GET", "/v1/admin/bulk/{run_id}"): reading(
+        "Read a run with its items", group=_LEVERS, errors=("BULK_RUN_NOT_FOUND",)
+    ),
+    ("POST", "/v1/admin/bulk/{run_id}/stop"): commanding(
+        "Stop what a run has not done yet",
+        group=_LEVERS,
+        body=Order,
+        errors=("BULK_RUN_NOT_FOUND", "COMMAND_NOT_VALID"),
     ),
     ("GET", "/v1/admin/live"): Operation(
         summary="Watch it live",

@@ -19,7 +19,7 @@ from nepxy.http.searches import PayoutListQuery
 
 _PAYOUT: Final = f"{PAYOUTS_PATH}/{{transaction_id}}"
 _ID_WRONG: Final = ("PAYOUT_NOT_FOUND",)
-_REFUSED: Final = (
+REFUSED: Final = (
     "TARGET_UNKNOWN",
     "COMMAND_UNKNOWN",
     "COMMAND_NOT_VALID",
@@ -77,7 +77,7 @@ def commanding(
     group: str,
     body: Schema,
     details: str = "",
-    errors: tuple[str, ...] = _REFUSED,
+    errors: tuple[str, ...] = REFUSED,
     answers: Mapping[int, Success] | None = None,
 ) -> Operation:
     """What an operator may do. Every one leaves a row in the audit log."""
@@ -134,7 +134,7 @@ OPERATOR_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         "Approve a command that another operator gave: it is done",
         group="Second person",
         body=Order,
-        errors=("PROPOSAL_NOT_FOUND", "PROPOSAL_CLOSED", "SECOND_PERSON_IS_THE_FIRST", *_REFUSED),
+        errors=("PROPOSAL_NOT_FOUND", "PROPOSAL_CLOSED", "SECOND_PERSON_IS_THE_FIRST", *REFUSED),
     ),
     ("POST", f"{PROPOSALS_PATH}/{{proposal_id}}/reject"): commanding(
         "Reject a command that waits",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from nepxy.http.control.bulk import command_bulk
 from nepxy.http.control.engine import command_provider, command_supervisor
 from nepxy.http.control.given import Answered, Given
-from nepxy.http.control.orders import PAYOUTS, PROVIDERS, SUPERVISOR, Target
+from nepxy.http.control.orders import BULK, PAYOUTS, PROVIDERS, SUPERVISOR, Target
 from nepxy.http.control.payouts import order_payout
 from nepxy.http.parts import Parts
 
@@ -17,6 +18,7 @@ TAKERS: Final[Mapping[str, Taker]] = {
     PAYOUTS: order_payout,
     PROVIDERS: command_provider,
     SUPERVISOR: command_supervisor,
+    BULK: command_bulk,
 }
 """By kind of target. What a second person may have to approve must be here: approving gives the command again."""
 

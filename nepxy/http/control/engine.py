@@ -23,6 +23,7 @@ from nepxy.actors.commands import (
 from nepxy.actors.messages import DescribeEngine, EngineView
 from nepxy.config.masking import mask_text
 from nepxy.errors import CommandRefused, FieldProblem, InvariantViolation, ValidationFailed
+from nepxy.http.control.bulk import retry_failed
 from nepxy.http.control.engine_words import (
     engine_what,
     engine_what_next,
@@ -96,6 +97,8 @@ async def command_provider(
         RequestError: it was not done.
         Unavailable: nobody can say whether it was done.
     """
+    if word == RETRY_FAILED:
+        return await retry_failed(parts, given, target, word, fields)
     if word not in {command.value for command in ProviderCommand}:
         raise unknown_command("providers/NAME", word, [one.value for one in ProviderCommand] + [RETRY_FAILED])
     command = ProviderCommand(word)

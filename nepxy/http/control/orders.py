@@ -20,6 +20,8 @@ CommandId = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[\x21-
 PAYOUTS: Final = "payouts/"
 PROVIDERS: Final = "providers/"
 SUPERVISOR: Final = "supervisor"
+BULK: Final = "bulk"
+"""All payouts that a selector finds."""
 
 
 class Order(Incoming):
@@ -74,8 +76,8 @@ def target_of(text: str) -> Target:
         CommandRefused: `TARGET_UNKNOWN`.
         RequestError: `PAYOUT_NOT_FOUND`: the id can be none's.
     """
-    if text == SUPERVISOR:
-        return Target(SUPERVISOR)
+    if text in (SUPERVISOR, BULK):
+        return Target(text)
     if text.startswith(PAYOUTS):
         return payout_target(text.removeprefix(PAYOUTS))
     name = text.removeprefix(PROVIDERS)
