@@ -1,10 +1,14 @@
 """One payout from a client's first call to CONFIRMED, against a running NepXy: a line a step, exit code 0 or 1.
 
+    scripts/smoke_dev.py [--base-url URL] [--only health] [--real-money]
+
 It talks to the instance as a client would, and imports nothing of ours, so that it tries what is served and not
-what is checked out. It makes a real payout there: run it only where the provider is a sandbox.
+what is checked out. It makes a payout there: an instance whose accounts are real is refused, unless --real-money says
+that this is meant. `--only health` makes none, and needs no credentials.
 
 Environment:
-    BASE_URL: where NepXy listens; default http://127.0.0.1:8001.
+    BASE_URL: where NepXy listens, unless --base-url says it; default http://127.0.0.1:8001.
+    SMOKE_PHONE: whom to pay, as +22890001234; that number unless it is set. It must be one of TMoney's.
     NEPXY_CLIENT_TOKEN: a ready-made access token; or else
     NEPXY_CLIENT_ID, NEPXY_CLIENT_SECRET: credentials to get one with. Where neither is set, those that
         `make run` leaves in .nepxy/dev-client.json are used (in NEPXY_DATA_DIR, where that is set).
@@ -12,6 +16,7 @@ Environment:
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -83,6 +88,8 @@ class Instance:
     token: str = ""
     run: str = field(default_factory=lambda: uuid4().hex[:16])
     """Marks this run's idempotency key and external reference."""
+    may_pay: bool = False
+    """Whether a payout with real money is meant."""
     transaction_id: str = ""
     first_answer: bytes = b""
 
@@ -113,7 +120,7 @@ class Instance:
         body: dict[str, object] = {
             "amount": 1000,
             "currency": "XOF",
-            "phone_e164": PHONE,
+            "phone_e164": os.environ.get("SMOKE_PHONE") or PHONE,
             "country": "TG",
             "external_ref": self.external_ref,
         }
@@ -165,6 +172,31 @@ def ready(instance: Instance) -> str:
         return answer.status == 200, "takes payouts" if answer.status == 200 else f"not yet: {reasons}"
 
     return _wait("readyz", look, START_WAIT_S)
+
+
+def of_this_release(instance: Instance) -> str:
+    """Migrated, not held after a restore, and which release it is."""
+    document = instance.call("GET", "/readyz").document()
+    if document.get("migrations_ok") is not True:
+        raise SmokeFailed(f"migrations are missing: {document.get('migrations_pending')}")
+    restored = document.get("restored")
+    if isinstance(restored, dict) and restored.get("held"):
+        raise SmokeFailed(
+            f"the database was restored at {restored.get('at')}, and the engine is not released"
+        )
+    health = instance.call("GET", "/healthz").expect(200)
+    said = (health.get(name) for name in ("version", "git_sha", "env", "mode"))
+    return ", ".join(str(one) for one in said if one)
+
+
+def harmless(instance: Instance) -> str:
+    """The next steps make a payout: only where no real money moves, or where that is meant."""
+    mode = instance.call("GET", "/healthz").expect(200).get("mode")
+    if mode == "sandbox":
+        return "the providers' accounts are sandboxes"
+    if instance.may_pay:
+        return f"mode is {mode}, and --real-money was said"
+    raise SmokeFailed(f"mode is {mode}: a payout would move real money; say --only health, or --real-money")
 
 
 def authenticated(instance: Instance) -> str:
@@ -280,9 +312,14 @@ def counted(instance: Instance) -> str:
     return f"{len(wanted)} counters"
 
 
-STEPS: Final[tuple[tuple[str, Callable[[Instance], str]], ...]] = (
+HEALTH: Final[tuple[tuple[str, Callable[[Instance], str]], ...]] = (
     ("healthz", alive),
     ("readyz", ready),
+    ("release", of_this_release),
+)
+STEPS: Final = (
+    *HEALTH,
+    ("no real money", harmless),
     ("token", authenticated),
     ("post a payout", accepted),
     ("post it again: a replay", replayed),
@@ -297,17 +334,30 @@ STEPS: Final[tuple[tuple[str, Callable[[Instance], str]], ...]] = (
 
 def main() -> int:
     """Run all steps in order; the first that fails ends it, since each stands on those before."""
-    instance = Instance((os.environ.get("BASE_URL") or BASE_URL).rstrip("/"))
+    given = _arguments()
+    instance = Instance(given.base_url.rstrip("/"), may_pay=given.real_money)
+    steps = HEALTH if given.only == "health" else STEPS
     print(f"NepXy at {instance.base_url}", flush=True)
-    for name, step in STEPS:
+    for name, step in steps:
         try:
             said = step(instance)
         except SmokeFailed as failed:
             print(f"FAILED  {name}: {failed}", flush=True)
             return 1
         print(f"ok      {name}: {said}", flush=True)
-    print(f"All {len(STEPS)} steps passed.", flush=True)
+    print(f"All {len(steps)} steps passed.", flush=True)
     return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Try a running NepXy from outside.")
+    parser.add_argument("--base-url", default=os.environ.get("BASE_URL") or BASE_URL, help="where it listens")
+    parser.add_argument("--only", choices=["health"], help="make no payout")
+    parser.add_argument("--real-money", action="store_true", help="pay, though the accounts are real")
+    given = parser.parse_args()
+    if urlsplit(given.base_url).scheme not in ("http", "https") or not urlsplit(given.base_url).hostname:
+        parser.error(f"{given.base_url!r} is no URL: say https://payouts.example.com")
+    return given
 
 
 def _wait(name: str, look: Callable[[], tuple[bool, str]], wait_s: float) -> str:

@@ -24,6 +24,8 @@ async def test_a_healthy_process_says_who_it_is(served: Served) -> None:
         "db_ok": True,
         "version": "1.2.3",
         "git_sha": "abc123",
+        "env": "dev",
+        "mode": "sandbox",
         "engine": {
             "state": "running",
             "standby_owner": None,

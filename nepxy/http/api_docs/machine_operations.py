@@ -23,7 +23,14 @@ _BOOLEAN: Final = {"type": "boolean"}
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
 _HEALTH: Final = _object(
-    ok={"const": True}, db_ok=_BOOLEAN, version=_TEXT, git_sha=_TEXT, engine=ANY_OBJECT, recovery=ANY_OBJECT
+    ok={"const": True},
+    db_ok=_BOOLEAN,
+    version=_TEXT,
+    git_sha=_TEXT,
+    env=_TEXT,
+    mode=_TEXT,
+    engine=ANY_OBJECT,
+    recovery=ANY_OBJECT,
 )
 _READINESS: Final = _object(
     ready=_BOOLEAN,

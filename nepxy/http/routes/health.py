@@ -24,6 +24,8 @@ async def healthz(request: web.Request) -> web.Response:
             "db_ok": up is True,
             "version": settings.app_version,
             "git_sha": settings.git_sha,
+            "env": settings.env.value,
+            "mode": settings.mode.value,
             "engine": _engine(view),
             "recovery": _recovery(view),
         }
