@@ -1,4 +1,4 @@
-"""Exit status 0 while the process answers: for HEALTHCHECK. A database that is away is no reason to kill what waits for it."""
+"""Exit status 0 while the process answers. A database that is away is no reason to kill what waits for it."""
 
 import os
 import sys

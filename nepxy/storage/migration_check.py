@@ -30,8 +30,8 @@ HOT_TABLES: Final = (
 """Tables that every payout writes to: nothing may lock their writers out while it reads them through."""
 
 BEFORE_THE_FIRST_RELEASE: Final = frozenset({"20261128073500_expand_operator_lists"})
-"""Files that build indexes on hot tables at once, from before there was a release: those tables were empty. It is closed:
-a new file builds them CONCURRENTLY."""
+"""Files that build indexes on hot tables at once, from before there was a release: those tables were empty. This list
+is closed: a new file builds them CONCURRENTLY."""
 
 EXPAND: Final = "Add in an expand migration, stop using in the next release, take away in a contract one."
 
