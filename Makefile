@@ -10,10 +10,10 @@ find_python = for p in python3.11 python3 python3.12 python3.13 python3.14 /usr/
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
 	done
 
-.PHONY: help setup run test lint format smoke simulate chaos lock
+.PHONY: help setup run test lint format smoke simulate release-check chaos lock
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv with exactly the locked packages (again only when the lock changed)
 
@@ -53,6 +53,9 @@ format: setup ## Sort imports, mend what ruff can mend, format
 
 smoke: setup ## Try a running NepXy from outside, as a client and a provider would
 	$(BIN)/python scripts/smoke_dev.py
+
+release-check: setup ## All that must hold before a release: SEEDS=300 storms, and everything else; see docs/release-checklist.md
+	@$(BIN)/python scripts/release_check.py --seeds $(or $(SEEDS),300)
 
 chaos: setup ## Kill, freeze and starve real processes under load, and count the money: ROUNDS=10 SEED=1
 	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1)
