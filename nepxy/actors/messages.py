@@ -112,6 +112,8 @@ class WebhookArrived:
     report: StatusReport
     trusted: bool
     """False: a hint, which only makes the engine ask."""
+    unchecked: bool = False
+    """Its sender has not looked whether its very body was applied before; `LookForReplay` says that it must."""
     reply_to: ReplyTo | None = None
 
 
@@ -122,6 +124,11 @@ class WebhookRefused:
     webhook: WebhookRow
     reason: str
     reply_to: ReplyTo | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookForReplay:
+    """Of an unchecked webhook nothing was done: its body may have been applied before. Look, and send it as checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -309,6 +316,8 @@ class Deliver:
     request_id: str | None = None
     webhook: WebhookRow | None = None
     """The webhook that says so; it is stored with what follows from it."""
+    unchecked: bool = False
+    """Nobody has looked whether the webhook's body was applied before: only for a payout that knows it was not."""
     audit: AuditRow | None = None
     """The operator's command that this is; kept with what follows from it."""
     reply_to: ReplyTo | None = None

@@ -22,6 +22,7 @@ from nepxy.actors.messages import (
     Commit,
     Committed,
     Deliver,
+    LookForReplay,
     MayGoOn,
     ParkedWebhooksFound,
     PauseProvider,
@@ -41,6 +42,7 @@ from nepxy.actors.messages import (
     WantSlot,
     WebhookAnswer,
 )
+from nepxy.actors.replies import reply
 from nepxy.engine import effects as fx
 from nepxy.engine.decide import STEP_COMMITTED, Decision, decide
 from nepxy.engine.events import (
@@ -181,6 +183,7 @@ class PayoutActor(LoopActor):
         "_stash",
         "_timer",
         "_wanted",
+        "_was_reloaded",
     )
 
     kind = "payout"
@@ -201,6 +204,8 @@ class PayoutActor(LoopActor):
         self._retiring = False
         self._hinted = False
         """It has ended, and waits for a place to ask whether that was the end."""
+        self._was_reloaded = False
+        """Others have written the row since: what webhooks they applied, this actor does not know."""
 
     def on_start(self) -> None:
         """Go on where the row says."""
@@ -288,6 +293,9 @@ class PayoutActor(LoopActor):
 
     def _deliver(self, deliver: Deliver) -> None:
         parts, payout = self._parts, self._payout
+        if deliver.unchecked and self._was_reloaded:
+            reply(deliver.reply_to, LookForReplay())
+            return
         decision = decide(
             payout, deliver.event, now=self._now(), policy=parts.policy_now, jitter=parts.engine.dice.random()
         )
@@ -416,6 +424,7 @@ class PayoutActor(LoopActor):
             )
         deliver, _ = self._busy
         self._busy = None
+        self._was_reloaded = True
         if (
             payout.submission_ref != self._payout.submission_ref
             or payout.provider_ref != self._payout.provider_ref
@@ -639,6 +648,8 @@ class PayoutActor(LoopActor):
         until = payout.next_retry_at or self._now()
         wait_s = (until - self._now()).total_seconds()
         if self._slot is Slot.NONE and wait_s > self._parts.engine.passivate_after_s:
+            # It may linger, and must not oversleep there.
+            self._wake_at(until)
             self._idle(until)
         elif self._timer is None:
             # What waits for a slot is looked at again all the same: it may expire there.

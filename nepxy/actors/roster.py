@@ -20,6 +20,8 @@ class Entry:
     delivered_count: int = 0
     """`Deliver`s told to it; where the payout has had fewer, one is on its way."""
     known_as: tuple[str, ...] = ()
+    untold: bool = False
+    """No webhook has ever been applied to it: it was created here, and none has been delivered since."""
 
 
 class Roster:
@@ -52,9 +54,9 @@ class Roster:
         """A snapshot of all entries."""
         return tuple(self._entries.items())
 
-    def add(self, payout: Payout, ref: ActorRef[Any]) -> Entry:
-        """Note that a payout is in memory now."""
-        entry = Entry(ref=ref, provider=payout.provider)
+    def add(self, payout: Payout, ref: ActorRef[Any], *, is_new: bool = False) -> Entry:
+        """Note that a payout is in memory now; `is_new`: it was committed a moment ago, and by us."""
+        entry = Entry(ref=ref, provider=payout.provider, untold=is_new)
         self.remove(payout.transaction_id)
         self._counts[payout.provider] = self.count_of(payout.provider) + 1
         self._entries[payout.transaction_id] = entry
@@ -83,6 +85,11 @@ class Roster:
             if found is not None:
                 return found
         return None
+
+    def is_untold(self, transaction_id: TransactionId) -> bool:
+        """Whether it is in memory and no webhook was ever applied to it."""
+        entry = self._entries.get(transaction_id)
+        return entry is not None and entry.untold
 
     def remove(self, transaction_id: TransactionId) -> None:
         """Note that it is not in memory any more."""

@@ -53,6 +53,7 @@ from nepxy.actors.messages import (
     JournalFaltered,
     JournalRecovered,
     LeasesChanged,
+    LookForReplay,
     ParkedWebhooksFound,
     PauseStateLoaded,
     PayoutIdle,
@@ -128,6 +129,8 @@ class SupervisorLimits:
     pause_refresh_s: float = 1.5
     """Pauses hold on every node within 2 s."""
     join_every_s: float = 5.0
+    linger_s: float = 15.0
+    """How long a payout that could leave memory stays while there is room: most webhooks come soon."""
     doubt_count_every_s: float = 5.0
 
 
@@ -225,6 +228,8 @@ class Supervisor(LoopActor):
         """What waits for the journal: the message that caused the write, by tag."""
         self._arriving: dict[TransactionId, list[Deliver]] = {}
         """What waits for a payout to be loaded."""
+        self._lingering: dict[TransactionId, tuple[float, PayoutIdle]] = {}
+        """Who may leave memory, and when it must; longest idle first."""
         self._intensities: dict[object, RestartIntensity] = {}
         self._drain_reply: ReplyTo | None = None
 
@@ -303,6 +308,10 @@ class Supervisor(LoopActor):
                     self._tell(self._bulk, message)
             case "pull levers":
                 self._start_bulk()
+            case "let go":
+                self._let_some_go()
+                if self._lingering:
+                    self.tell_later(self._limits.linger_s / 2, "let go")
             case "watch doubt":
                 self._start_doubt_watcher()
             case "reconcile":
@@ -381,7 +390,7 @@ class Supervisor(LoopActor):
             case AcceptPayout(reply_to=reply_to), Created(payout=payout) as created:
                 self._parts.moves.moved(payout)
                 if payout.transaction_id not in self._roster and self._has_room(payout.provider):
-                    self._spawn(payout)
+                    self._spawn(payout, is_new=not created.earlier)
                 if reply_to is not None:
                     reply_to.tell(created)
             case AcceptPayout() | WebhookArrived() | WebhookRefused(), WriteFailed(error=error):
@@ -420,7 +429,7 @@ class Supervisor(LoopActor):
         )
         return free > kept
 
-    def _spawn(self, payout: Payout) -> None:
+    def _spawn(self, payout: Payout, *, is_new: bool = False) -> None:
         ref = PayoutActor.start(
             payout=payout,
             parts=self._providers.of(payout.provider),
@@ -428,8 +437,9 @@ class Supervisor(LoopActor):
             parent=self.actor_ref,
             child_id=payout.transaction_id,
         )
-        self._roster.add(payout, ref)
+        self._roster.add(payout, ref, is_new=is_new)
         self._parts.metrics.payouts_in_memory.set(len(self._roster))
+        self._let_some_go()
         for deliver in self._arriving.pop(payout.transaction_id, ()):
             self._to_payout(payout.transaction_id, deliver)
         if self._refusal(payout.transaction_id) is not None:
@@ -457,6 +467,7 @@ class Supervisor(LoopActor):
         entry = self._roster.get(transaction_id)
         if entry is not None:
             entry.delivered_count += 1
+            entry.untold = entry.untold and deliver.webhook is None
             self._tell(entry.ref, deliver)
             return
         waiting = self._arriving.setdefault(transaction_id, [])
@@ -603,6 +614,9 @@ class Supervisor(LoopActor):
     def _webhook(self, message: WebhookArrived) -> None:
         webhook = message.webhook
         found = self._roster.find(webhook.provider, webhook.provider_ref, webhook.our_ref)
+        if message.unchecked and (found is None or not self._roster.is_untold(found[0])):
+            reply(message.reply_to, LookForReplay())
+            return
         if found is None:
             self._commit(MeetWebhook(webhook=webhook), message)
             return
@@ -637,6 +651,28 @@ class Supervisor(LoopActor):
     # ---- leaving memory ----------------------------------------------------------------------------
 
     def _idle(self, message: PayoutIdle) -> None:
+        """Let it go at once where it is done; what waits for a webhook lingers, so that it need not be read again."""
+        if message.until is None or self._limits.linger_s <= 0:
+            self._let_go(message)
+            return
+        if not self._lingering:
+            self.tell_later(self._limits.linger_s, "let go")
+        self._lingering.pop(message.transaction_id, None)
+        until_s = self.runtime.scheduler.monotonic() + self._limits.linger_s
+        self._lingering[message.transaction_id] = until_s, message
+        self._let_some_go()
+
+    def _let_some_go(self) -> None:
+        """Those who have lingered long enough; and more, where they take up more than half of what is free."""
+        now_s = self.runtime.scheduler.monotonic()
+        while self._lingering:
+            until_s, message = next(iter(self._lingering.values()))
+            if until_s > now_s and len(self._lingering) <= self._room():
+                break
+            self._let_go(message)
+
+    def _let_go(self, message: PayoutIdle) -> None:
+        self._lingering.pop(message.transaction_id, None)
         entry = self._roster.get(message.transaction_id)
         if entry is None or entry.ref is not message.ref or entry.delivered_count != message.delivered_count:
             return
@@ -996,6 +1032,7 @@ def _webhook_event(message: WebhookArrived, reference: Any) -> Deliver:
         who=f"provider:{message.webhook.provider}",
         request_id=message.webhook.request_id,
         webhook=message.webhook,
+        unchecked=message.unchecked,
         reply_to=message.reply_to,
     )
 

@@ -13,6 +13,7 @@ import peewee
 import psycopg2
 import structlog
 from playhouse.pool import PooledPostgresqlDatabase
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
 log = structlog.get_logger("nepxy.storage")
 
@@ -91,6 +92,13 @@ class AddressedPool(PooledPostgresqlDatabase, AddressedPostgres):  # type: ignor
     def __init__(self, address: Address, **kwargs: Any) -> None:
         """An empty pool."""
         super().__init__(address, **kwargs)  # type: ignore[no-untyped-call]
+
+    def _is_closed(self, conn: Any) -> bool:
+        """Whether the driver knows that it is. Peewee's own look is a round trip before each read, under its lock.
+
+        A connection that died in the pool is found by its first statement, which `Reader` repeats on another one.
+        """
+        return bool(conn.closed) or conn.info.transaction_status != TRANSACTION_STATUS_IDLE
 
     def close_all(self) -> None:
         """Close every connection, those in use, too."""

@@ -392,9 +392,10 @@ def _answer(write: Write, row: tuple[Any, ...] | None) -> Answer:
 
 def _created(write: CreatePayout, said: Mapping[str, Any]) -> Answer:
     ours = write.payout.transaction_id
-    if said.get("created") or said.get("key_transaction_id") == ours:
-        # The second: our own earlier try, whose commit we did not hear of.
+    if said.get("created"):
         return Created(payout=write.payout)
+    if said.get("key_transaction_id") == ours:
+        return Created(payout=write.payout, earlier=True)
     if said.get("key_transaction_id"):
         return KeyKnown(
             transaction_id=TransactionId(said["key_transaction_id"]),

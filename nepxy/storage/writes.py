@@ -179,6 +179,8 @@ class Created:
     """The payout and its key are committed."""
 
     payout: Payout
+    earlier: bool = False
+    """By an earlier try, whose commit was not heard of: the payout may have gone on meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,11 +21,13 @@ from nepxy.actors.messages import (
     DescribeEngine,
     EngineState,
     EngineView,
+    LookForReplay,
     PayoutAnswer,
     WebhookAnswer,
     WebhookArrived,
     WebhookRefused,
 )
+from nepxy.actors.replies import reply
 from nepxy.config.secret import Secret
 from nepxy.config.settings import Settings
 from nepxy.engine.capabilities import Capabilities
@@ -114,6 +116,10 @@ class StandIn(LoopActor):
             if isinstance(self.view, Exception):
                 raise self.view
             return self.view
+        if isinstance(message, WebhookArrived) and message.unchecked:
+            # It remembers nothing: whether a body was applied before is for the database to say.
+            reply(message.reply_to, LookForReplay())
+            return None
         self.seen.append(message)
         answer = self.answer(message)
         if answer is SILENCE or message.reply_to is None:

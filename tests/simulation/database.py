@@ -588,7 +588,7 @@ class ModelDatabase:
             other = self._external_refs.get(_external_ref(write))
             return ExternalRefKnown(transaction_id=other) if other is not None else LookAgain()
         if known.transaction_id == write.payout.transaction_id:
-            return Created(payout=write.payout)
+            return Created(payout=write.payout, earlier=True)
         return KeyKnown(
             transaction_id=known.transaction_id,
             request_hash=known.request_hash,

@@ -7,7 +7,7 @@ do in life when somebody mends them, and the town goes on until nothing moves an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +15,7 @@ from random import Random
 from typing import Any, Protocol
 
 from nepxy.actors.lease_keeper import LeaseKeeper
-from nepxy.actors.messages import WebhookAnswer, WebhookArrived
+from nepxy.actors.messages import LookForReplay, WebhookAnswer, WebhookArrived
 from nepxy.actors.payout import PayoutActor
 from nepxy.actors.provider import ProviderActor
 from nepxy.actors.reconciler import Reconciler
@@ -412,13 +412,18 @@ class Town:
         if not alive:
             return
         said = report.finding if trusted else None
+        process = self.world.rng.choice(alive)
         arrived = WebhookArrived(
-            webhook=webhook,
-            report=report,
-            trusted=trusted,
-            reply_to=_WebhookAnswered(self, webhook, said, on_answer),
+            webhook=webhook, report=report, trusted=trusted, unchecked=webhook.signature_valid
         )
-        self.world.rng.choice(alive).tell(arrived)
+
+        def look_and_send() -> None:
+            # As the front end does, but for its refusal: what comes twice goes to the engine twice.
+            again = _WebhookAnswered(self, webhook, said, on_answer)
+            process.tell(replace(arrived, unchecked=False, reply_to=again))
+
+        answered = _WebhookAnswered(self, webhook, said, on_answer, look_and_send=look_and_send)
+        process.tell(replace(arrived, reply_to=answered))
 
     def _witness_send(self, payout: Payout, step: str) -> None:
         """A submit, or a further write of one, leaves a process now. May it (money rules 2 and 4)?"""
@@ -505,13 +510,28 @@ class Town:
 class _WebhookAnswered:
     """Where the engine's answer to a webhook goes."""
 
-    def __init__(self, town: Town, webhook: WebhookRow, said: Finding | None, on_answer: Any) -> None:
+    def __init__(
+        self,
+        town: Town,
+        webhook: WebhookRow,
+        said: Finding | None,
+        on_answer: Any,
+        *,
+        look_and_send: Callable[[], None] | None = None,
+    ) -> None:
         self._town = town
         self._webhook = webhook
         self._said = said
         self._on_answer = on_answer
+        self._look_and_send = look_and_send
+        """What to do where the engine cannot tell whether the body was applied before; None: it was looked for."""
 
     def tell(self, value: Any) -> None:
+        if isinstance(value, LookForReplay) and self._look_and_send is not None:
+            self._look_and_send()
+            return
+        if self._look_and_send is not None:
+            self._check_new()
         if not isinstance(value, WebhookAnswer):
             self._town.violations.append(f"a webhook was answered {type(value).__name__}")
         elif self._webhook.webhook_id not in self._town.tables.webhooks:
@@ -526,6 +546,21 @@ class _WebhookAnswered:
 
     def fail(self, error: BaseException) -> None:
         self._on_answer(False)
+
+    def _check_new(self) -> None:
+        """The engine took it without a look: then its body cannot have been applied before."""
+        webhooks, ours = self._town.tables.webhooks, self._webhook
+        stored = webhooks.get(ours.webhook_id)
+        if stored is None or stored.state != "APPLIED":
+            return
+        for other in webhooks.values():
+            if (
+                other.state == "APPLIED"
+                and other.transaction_id == stored.transaction_id
+                and other.webhook.body_sha256 == ours.body_sha256
+                and other.webhook.webhook_id != ours.webhook_id
+            ):
+                self._town.violations.append(f"webhook {ours.webhook_id} was applied twice without a look")
 
 
 def transaction_of(town: Town, client: Client) -> TransactionId | None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from nepxy.actors.messages import WebhookAnswer, WebhookArrived
+from nepxy.actors.messages import LookForReplay, WebhookAnswer, WebhookArrived
 from nepxy.actors.messages import WebhookRefused as KeepRefused
 from nepxy.config.masking import without_nul
 from nepxy.engine.capabilities import WebhookTrust
@@ -105,8 +105,6 @@ async def receive(request: web.Request) -> web.Response:
         # A hint is worth no more than a look, and polls go on: nobody may fill the disk with them.
         parts.metrics.webhooks_unstored.labels(provider).inc()
         raise EngineBusy
-    if signed_with is not None and (known := await _applied_before(came, notice)) is not None:
-        return _replayed(came, notice, known)
     return await _delivered(came, notice)
 
 
@@ -116,9 +114,8 @@ def _takes_hints(parts: Parts, provider: str, adapter: WebhookReader) -> bool:
     return unsigned and adapter.capabilities.webhooks is WebhookTrust.HINT
 
 
-async def _applied_before(came: _Came, notice: WebhookNotice) -> AppliedBefore | None:
+async def _applied_before(came: _Came, row: WebhookRow) -> AppliedBefore | None:
     """The payout that this very body has settled or moved before: a signature has no date, and holds for ever."""
-    row = came.row(notice)
     return await came.parts.front.reader.run(
         applied_before,
         provider=row.provider,
@@ -188,9 +185,14 @@ async def _keep(came: _Came, reason: str) -> None:
 
 async def _delivered(came: _Came, notice: WebhookNotice) -> web.Response:
     row = came.row(notice)
-    answer = await came.parts.engine.ask(
-        WebhookArrived(webhook=row, report=notice.report, trusted=came.is_trusted)
+    arrived = WebhookArrived(
+        webhook=row, report=notice.report, trusted=came.is_trusted, unchecked=row.signature_valid
     )
+    answer = await came.parts.engine.ask(arrived)
+    if isinstance(answer, LookForReplay):
+        if (known := await _applied_before(came, row)) is not None:
+            return _replayed(came, notice, known)
+        answer = await came.parts.engine.ask(replace(arrived, unchecked=False))
     if not isinstance(answer, WebhookAnswer):
         raise InvariantViolation("INVARIANT_VIOLATED", f"the engine answered {type(answer).__name__}")
     came.count(applied=answer.applied)
