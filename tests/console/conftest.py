@@ -39,6 +39,7 @@ class Console:
 
     async def sign_in(self, operator_id: str = OPERATOR_ID, secret: str = SECRET) -> None:
         """As a person does: fill in the form."""
+        await self.browser.go("about:blank")  # else only the address's fragment would change
         await self.open()
         await (await self.browser.find("input[autocomplete=username]")).type(operator_id)
         await (await self.browser.find("input[type=password]")).type(secret)
@@ -80,6 +81,7 @@ async def console(town: Town, tmp_path: Path) -> AsyncIterator[Console]:
     town.overrides |= {"NEPXY_POLL_BASE_S": "600", "NEPXY_POLL_CAP_S": "600"}
     reader = Reader(town.database_url, connections_max=1, statement_timeout_s=10, connect_timeout_s=5)
     reader.run_here(save_operator, operator_id=OPERATOR_ID, name="Awa Mensah", secret=SECRET)
+    reader.run_here(save_operator, operator_id="esi", name="Esi", secret="esi's long secret")
     reader.run_here(
         save_operator, operator_id="kofi", name="Kofi", secret="kofi's long secret", scopes=("admin:read",)
     )

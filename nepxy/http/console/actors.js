@@ -62,7 +62,7 @@ function lineOf({ row, level, has }, folded, show) {
   };
   return h("tr", { role: "row", "data-key": row.name, "aria-level": level, "aria-expanded": has ? String(open) : null, tabindex: 0, onkeydown, class: `level-${Math.min(level, 4)}` },
     h("td", { class: "actor" }, has ? h("button", { type: "button", class: "fold quiet", tabindex: -1, "aria-label": open ? "Fold" : "Unfold", onclick: () => fold(open) }, open ? "▾" : "▸") : h("span", { class: "fold" }),
-      h("b", {}, row.name), " ", h("span", { class: "faint" }, row.kind === row.name ? "" : row.kind)),
+      h("b", {}, row.name), " ", h("span", { class: "faint" }, row.name.startsWith(row.kind) ? "" : row.kind)),
     h("td", {}, badge(row.state, { tone: toneOf(row.state) })),
     h("td", { class: "number" }, count(row.mailbox_depth)),
     h("td", { class: "why" }, row.doing ?? ""),

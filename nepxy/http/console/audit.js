@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { fill, h } from "./dom.js";
+import { person } from "./format.js";
 import { badge, button, card, field, json, payoutLink, refusal, table, time } from "./pieces.js";
 import { requery } from "./router.js";
 
@@ -32,7 +33,7 @@ async function open({ query }) {
 function rows(all) {
   return table("Audit log", [
     { title: "When", cell: (one) => time(one.at) },
-    { title: "Who", cell: (one) => [one.who, one.approved_by ? h("span", { class: "faint" }, ` with ${one.approved_by}`) : null] },
+    { title: "Who", cell: (one) => [person(one.who), one.approved_by ? h("span", { class: "faint" }, ` with ${person(one.approved_by)}`) : null] },
     { title: "Command", cell: (one) => one.command },
     { title: "Target", cell: (one) => (one.target?.startsWith("payouts/") ? payoutLink(one.target.slice(8)) : one.target) },
     { title: "Why", kind: "why", cell: (one) => one.reason },

@@ -3,7 +3,7 @@
 import { get, newKey, post } from "./api.js";
 import { about } from "./commands.js";
 import { fill, h, patch } from "./dom.js";
-import { count, duration, money, words } from "./format.js";
+import { count, duration, money, person, words } from "./format.js";
 import { badge, button, card, facts, field, options, payoutLink, refusal, table, time } from "./pieces.js";
 import { filterForm, payoutTable } from "./payouts.js";
 import { go, to } from "./router.js";
@@ -57,7 +57,7 @@ function lever(query, tried, load) {
   const force = h("input", { type: "checkbox" });
   const capped = limits();
   const dry = (selector) => attempt(tried, load, {
-    label: `${about(command.value).label} many`, path: PATH,
+    label: `${about(command.value).label}: many`, path: PATH,
     body: { command: command.value, selector: typed(selector), force: force.checked, ...capped.read() },
   });
   return card("New lever", {}, h("div", { class: "fields" }, field("Command", command), field("Final ones, too (force)", force)), capped.node, h("h3", {}, "Which payouts"), filterForm(query, dry, "Dry run"));
@@ -122,7 +122,7 @@ function runTable(runs) {
     { title: "State", cell: (one) => badge(one.state) },
     { title: "Done", cell: (one) => progress(one) },
     { title: "Left", number: true, cell: (one) => (one.state === "RUNNING" ? duration(one.eta_s) : "–") },
-    { title: "By", cell: (one) => [one.who, one.approved_by ? ` with ${one.approved_by}` : ""] },
+    { title: "By", cell: (one) => [person(one.who), one.approved_by ? ` with ${person(one.approved_by)}` : ""] },
     { title: "Why", kind: "why", cell: (one) => one.reason },
   ], runs, { empty: "No lever has been pulled.", key: (one) => one.run_id });
 }
@@ -141,7 +141,7 @@ async function run(id) {
     patch(place, card("Run", {}, facts([
       ["Command", about(one.command).label], ["State", badge(one.state)], ["Done", progress(one)], ["Left", one.state === "RUNNING" ? duration(one.eta_s) : null],
       ["Amount", amounts(one.amounts)], ["Outcomes", Object.entries(one.outcomes ?? {}).map(([code, number]) => `${words(code)}: ${count(number)}`).join(", ")],
-      ["By", one.who], ["With", one.approved_by], ["Why", one.reason], ["Began", time(one.started_at)], ["Ended", one.ended_at && time(one.ended_at)], ["Gives up", one.expires_at && time(one.expires_at)], ["Which", JSON.stringify(one.selector)],
+      ["By", person(one.who)], ["With", one.approved_by && person(one.approved_by)], ["Why", one.reason], ["Began", time(one.started_at)], ["Ended", one.ended_at && time(one.ended_at)], ["Gives up", one.expires_at && time(one.expires_at)], ["Which", JSON.stringify(one.selector)],
     ]), one.state === "RUNNING" ? h("div", { class: "controls" }, button("Stop …", () => stop(path, load), { kind: "danger", disabled: !mayWrite() })) : null),
     card("Items", {}, table("Items", [
       { title: "#", number: true, cell: (item) => item.n },

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { fill, h } from "./dom.js";
-import { words } from "./format.js";
+import { person, words } from "./format.js";
 import { button, card, options, payoutLink, providerLink, refusal, table, time } from "./pieces.js";
 import { mayWrite, session } from "./session.js";
 import { confirmed } from "./steer.js";
@@ -37,7 +37,7 @@ function rows(all, load) {
     { title: "Detail", kind: "why", cell: (one) => one.detail },
     { title: "Seen", number: true, cell: (one) => `${one.seen_count} ×` },
     { title: "Last", cell: (one) => time(one.last_seen_at, { relative: true }) },
-    { title: "Closed", cell: (one) => (one.closed_at ? [time(one.closed_at, { relative: true }), ` by ${one.closed_by}`] : "open") },
+    { title: "Closed", cell: (one) => (one.closed_at ? [time(one.closed_at, { relative: true }), ` by ${person(one.closed_by)}`] : "open") },
     { title: "", kind: "commands", cell: (one) => (one.closed_at ? null : button("Close …", () => close(one, load), { kind: "small", disabled: !mayWrite() })) },
   ], all, { empty: "Nothing contradicts.", key: (one) => one.discrepancy_id });
 }

@@ -74,6 +74,11 @@ export function short(id) {
   return id && id.length > 16 ? `${id.slice(0, 4)}…${id.slice(-8)}` : (id ?? "–");
 }
 
+/** Who did something: operators by their id alone, all others as they are called. */
+export function person(who) {
+  return String(who ?? "").replace(/^operator:/, "");
+}
+
 /** SNAKE_CASE as words. */
 export function words(name) {
   return String(name ?? "").replaceAll("_", " ").toLowerCase();

@@ -69,8 +69,11 @@ async function quietly(load) {
   await load().catch(() => {}); // the sign in the frame says that nothing is heard
 }
 
-function tiles({ engine = {}, summary = {}, providers = [] }) {
-  const rows = summary.in_flight ?? [];
+function tiles(data) {
+  // A part that could not be had is null.
+  const engine = data.engine ?? {};
+  const providers = data.providers ?? [];
+  const rows = data.summary?.in_flight ?? [];
   const review = rows.filter((row) => row.status === "REVIEW");
   const doubt = doubtOf(engine);
   const answered = providers.reduce((sum, one) => sum + (one.calls?.answered ?? 0), 0);
@@ -80,7 +83,7 @@ function tiles({ engine = {}, summary = {}, providers = [] }) {
     tile("In flight", count(sum(rows)), amounts(rows), to("payouts", [], { status: IN_FLIGHT.join(",") })),
     tile("In doubt", count(doubt.count), doubt.count ? `${doubt.amounts}, oldest ${duration(doubt.oldestS)}` : "no money in doubt", to("review"), doubt.count ? "wary" : "good"),
     tile("In review", count(sum(review)), sum(review) ? `oldest ${age(oldest(review))}` : "nobody waits for a person", to("review"), sum(review) ? "wary" : "good"),
-    tile("Calls answered", calls ? share(answered / calls) : "–", `${count(calls)} calls in 5 minutes`, to("providers"), calls && answered / calls < 0.9 ? "bad" : null),
+    tile("Calls answered", calls ? share(answered / calls) : "–", `of ${count(calls)} in 5 minutes`, to("providers"), calls && answered / calls < 0.9 ? "bad" : null),
     tile("Engine", words(engine.state ?? "–"), engineSays(engine), to("engine"), engine.state === "running" && engine.intake_open !== false && engine.journal_ok !== false && !isHeld(engine) ? "good" : "bad"),
   ];
 }

@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { fill, h, patch } from "./dom.js";
-import { ago, money, words } from "./format.js";
+import { ago, money, person, words } from "./format.js";
 import { about } from "./commands.js";
 import { badge, card, copyable, facts, providerLink, refusal, table, time } from "./pieces.js";
 import { PAYOUTS } from "./payouts.js";
@@ -95,7 +95,7 @@ function timeline(events, webhooks, attempts) {
 function eventItem(one) {
   const moved = one.from_status !== one.to_status;
   return [
-    h("p", {}, moved && one.from_status ? [badge(one.from_status), " → "] : null, badge(one.to_status), " ", h("b", {}, one.why), h("span", { class: "faint" }, ` by ${one.who} · version ${one.version}`)),
+    h("p", {}, moved && one.from_status ? [badge(one.from_status), " → "] : null, badge(one.to_status), " ", h("b", {}, one.why), h("span", { class: "faint" }, ` by ${person(one.who)} · version ${one.version}`)),
     evidenceOf(one.evidence ?? {}),
   ];
 }

@@ -8,6 +8,7 @@ import { requery, to } from "./router.js";
 import { session } from "./session.js";
 
 export const PAYOUTS = "/v1/admin/mobile-money/payouts";
+const MONTH_MS = 30 * 86_400_000;
 export const STATUSES = ["PENDING", "SENT", "REVIEW", "CONFIRMED", "FAILED", "CANCELLED"];
 
 export const payouts = { title: "Payouts", open };
@@ -21,16 +22,37 @@ async function open({ query }) {
 
   async function load(filters, cursor = null, before = []) {
     try {
-      const page = await get(PAYOUTS, { limit: 50, ...filters, cursor });
+      const page = await findPayouts({ limit: 50, ...filters, cursor });
       const all = [...before, ...page.payouts];
-      fill(list, payoutTable("Payouts", all, { empty: "No payout is like that." }),
-        page.next_cursor ? button("Show more", () => load(filters, page.next_cursor, all)) : null);
+      // A cursor is good for the very filters that it was given for.
+      const same = page.since ? { ...filters, created_from: page.since } : filters;
+      fill(list, sinceNote(page), payoutTable("Payouts", all, { empty: "No payout is like that." }),
+        page.next_cursor ? button("Show more", () => load(same, page.next_cursor, all)) : null);
     } catch (problem) {
       fill(list, refusal(problem, () => load(filters, cursor, before)));
     }
   }
   await load(query);
   return { node: h("div", { class: "stack" }, card("Filter", {}, form), card("List", {}, list)) };
+}
+
+/**
+ * A page of payouts. Where the API wants a range of time to look through what is settled, it is the last month;
+ * `since` of the answer says so.
+ */
+export async function findPayouts(query) {
+  try {
+    return await get(PAYOUTS, query);
+  } catch (problem) {
+    if (query.created_from || !problem.fields?.some((field) => field.name === "created_from")) throw problem;
+    const since = new Date(Date.now() - MONTH_MS).toISOString();
+    return { ...(await get(PAYOUTS, { ...query, created_from: since })), since };
+  }
+}
+
+/** Within which time was looked, where nobody asked for one. */
+export function sinceNote(page) {
+  return page.since ? h("p", { class: "faint" }, "Of the last 30 days. Older ones: set a time, or look for a reference, a whole number or a client.") : null;
 }
 
 export function payoutTable(label, rows, { empty = "None." } = {}) {

@@ -3,6 +3,7 @@
 import { get, post } from "./api.js";
 import { about } from "./commands.js";
 import { fill, h } from "./dom.js";
+import { person } from "./format.js";
 import { badge, button, facts, payoutLink, refusal, time } from "./pieces.js";
 import { mayWrite, session } from "./session.js";
 import { confirmed } from "./steer.js";
@@ -27,10 +28,10 @@ async function open() {
 
 function proposal(one, load) {
   const [kind, id] = one.target.split("/");
-  const mine = one.proposed_by === session.operatorId;
+  const mine = person(one.proposed_by) === session.operatorId;
   const decide = (verb, label, danger) => confirmed({
     title: `${label}: ${about(one.command).label} ${one.target}`,
-    does: verb === "approve" ? `The command is done at once, in ${one.proposed_by}'s name and yours. Look at the evidence first.` : "The command is not done.",
+    does: verb === "approve" ? `The command is done at once, in ${person(one.proposed_by)}'s name and yours. Look at the evidence first.` : "The command is not done.",
     label, danger,
     send: (given) => post(`${PATH}/${encodeURIComponent(one.proposal_id)}/${verb}`, given),
   }).then((answer) => answer && load());
@@ -38,7 +39,7 @@ function proposal(one, load) {
     h("header", {}, h("h2", {}, about(one.command).label, " ", kind === "payouts" ? payoutLink(id) : one.target), badge(one.state ?? "OPEN")),
     h("blockquote", {}, one.reason),
     facts([
-      ["Proposed by", one.proposed_by], ["Proposed", time(one.proposed_at, { relative: true })], ["Expires", one.expires_at && time(one.expires_at, { relative: true })],
+      ["Proposed by", person(one.proposed_by)], ["Proposed", time(one.proposed_at, { relative: true })], ["Expires", one.expires_at && time(one.expires_at, { relative: true })],
       ...Object.entries(one.arguments ?? {}).filter(([, value]) => value !== null && value !== "").map(([name, value]) => [name.replaceAll("_", " "), typeof value === "object" ? JSON.stringify(value) : String(value)]),
     ]),
     h("div", { class: "controls" },

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { about } from "./commands.js";
 import { fill, h, patch } from "./dom.js";
-import { age, count, duration, share } from "./format.js";
+import { age, count, duration, person, share } from "./format.js";
 import { whileSilent } from "./live.js";
 import { badge, card, facts, json, providerLink, time } from "./pieces.js";
 import { go, to } from "./router.js";
@@ -22,7 +22,9 @@ async function open({ args: [name] }) {
 
 async function all() {
   const place = h("div", { class: "cards" });
-  const show = (rows) => patch(place, rows.map((row) => summary(row, load)));
+  // Those that are switched off come last.
+  const order = (rows) => [...rows].sort((one, other) => Number(other.enabled !== false) - Number(one.enabled !== false));
+  const show = (rows) => patch(place, order(rows).map((row) => summary(row, load)));
   const load = async () => show((await get(PATH)).providers);
   await load();
   const timer = whileSilent(load);
@@ -50,12 +52,13 @@ async function one(name) {
 }
 
 function summary(row, done) {
+  const calls = (row.calls?.answered ?? 0) + (row.calls?.failed ?? 0);
   return h("section", { class: "card provider", "data-key": row.name, "aria-label": row.name },
     h("header", {}, h("h2", {}, providerLink(row.name)), states(row)),
     notes(row),
     h("div", { class: "measures" },
-      measure("Answered", share(row.calls?.success_rate), row.calls ? `${count(row.calls.answered)} of ${count(row.calls.answered + row.calls.failed)} in 5 min` : "no calls", row.calls?.success_rate),
-      measure("Latency", duration(row.calls?.p50_s), `95 % within ${duration(row.calls?.p95_s)}`),
+      measure("Answered", share(row.calls?.success_rate), calls ? `${count(row.calls.answered)} of ${count(calls)} in 5 min` : "no calls in 5 min", row.calls?.success_rate),
+      measure("Latency", duration(row.calls?.p50_s), calls ? `95 % within ${duration(row.calls.p95_s)}` : ""),
       measure("Calls now", `${count(row.in_flight)} / ${count(row.concurrency_max)}`, row.requests_per_s ? `at most ${row.requests_per_s} a second` : "no pace set", row.concurrency_max ? row.in_flight / row.concurrency_max : null, false),
       measure("Waiting", count(row.waiting), row.oldest_due_at ? `oldest ${age(row.oldest_due_at)}` : `${count(row.waiting_submits)} to send, ${count(row.waiting_questions)} to ask`)),
     facts([
@@ -76,12 +79,15 @@ function states(row) {
 
 function notes(row) {
   const said = [
-    row.paused && `Paused${row.paused_by ? ` by ${row.paused_by}` : ""}${row.paused_at ? ` ${age(row.paused_at)} ago` : ""}: ${row.paused_reason || "no reason given"}.${row.resumes_by_itself ? " It resumes by itself." : ""}`,
+    row.paused && `Paused${row.paused_by ? ` by ${person(row.paused_by)}` : ""}${row.paused_at ? ` ${age(row.paused_at)} ago` : ""}: ${row.paused_reason || "no reason given"}.${row.resumes_by_itself ? " It resumes by itself." : ""}`,
     row.retries_paused && `Retries are paused: ${row.retries_paused_reason || "no reason given"}.`,
-    row.ready === false && row.missing?.length && `Lacks ${[row.missing].flat().join(", ")}.`,
     row.shortfall && "We hold too little there: somebody has to pay in.",
   ].filter(Boolean);
-  return said.length ? h("ul", { class: "notes-of" }, said.map((text) => h("li", {}, text))) : null;
+  const missing = row.ready === false ? (row.missing ?? []) : [];
+  return [
+    said.length ? h("ul", { class: "notes-of" }, said.map((text) => h("li", {}, text))) : null,
+    missing.length ? h("details", { class: "lacks" }, h("summary", {}, `Lacks ${missing.length} ${missing.length === 1 ? "setting" : "settings"}`), missing.join(", ")) : null,
+  ];
 }
 
 /** A figure with a bar for its share, where it is one. */

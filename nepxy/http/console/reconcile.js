@@ -2,8 +2,8 @@
 
 import { get, post, postFile } from "./api.js";
 import { fill, h, patch } from "./dom.js";
-import { count, words } from "./format.js";
-import { badge, card, copyable, facts, field, json, options, payoutLink, refusal, table, time } from "./pieces.js";
+import { count, person, words } from "./format.js";
+import { badge, button, card, copyable, facts, field, json, options, payoutLink, refusal, table, time } from "./pieces.js";
 import { go, to } from "./router.js";
 import { mayWrite, session } from "./session.js";
 import { confirmed } from "./steer.js";
@@ -41,7 +41,7 @@ function asking() {
   const ask = async (event) => {
     event.preventDefault();
     show(await confirmed({
-      title: "Reconcile", label: "Ask them", does: "Providers are asked about what is in doubt, in review or settled since then. Nothing is sent, and nothing is settled but by the engine's own rules.",
+      title: "Reconcile", label: "Ask them", says: "They are being asked; the report fills as they answer.", does: "Providers are asked about what is in doubt, in review or settled since then. Nothing is sent, and nothing is settled but by the engine's own rules.",
       send: (given) => post(PATH, { ...(provider.value ? { provider: provider.value } : {}), since_h: Number(since.value), count_max: Number(most.value), ...given }),
     }));
   };
@@ -57,7 +57,7 @@ function matching() {
     event.preventDefault();
     const text = await file.files[0].text();
     show(await confirmed({
-      title: `Match ${file.files[0].name}`, label: "Match it", does: `Each line is compared with what we hold of ${provider.value}. Nothing is settled by it.`,
+      title: `Match ${file.files[0].name}`, label: "Match it", says: "The file was taken; the report fills as its lines are matched.", does: `Each line is compared with what we hold of ${provider.value}. Nothing is settled by it.`,
       send: (given) => postFile(`${PATH}/files`, { provider: provider.value, from: from.value.trim(), to: until.value.trim(), reason: given.reason }, text, "text/csv"),
     }));
   };
@@ -75,7 +75,7 @@ function reportTable(reports) {
     { title: "Provider", cell: (one) => one.provider ?? "all" },
     { title: "State", cell: (one) => badge(one.state) },
     { title: "Figures", kind: "why", cell: (one) => figures(one.figures) },
-    { title: "By", cell: (one) => one.who },
+    { title: "By", cell: (one) => person(one.who) },
   ], reports, { empty: "Nothing has been reconciled yet.", key: (one) => one.report_id });
 }
 
@@ -87,14 +87,22 @@ async function report(id) {
   const path = `${PATH}/reports/${encodeURIComponent(id)}`;
   const place = h("div", { class: "stack" });
   let state = "RUNNING";
+  let later = [];
+  async function more(after) {
+    const page = await get(path, { after });
+    later = [...later, page];
+    await load();
+  }
   async function load() {
     const one = await get(path);
     state = one.state;
+    const pages = [one, ...later];
+    const next = pages.at(-1).next_after;
     patch(place, card("Report", {}, facts([
-      ["Kind", words(one.kind)], ["Provider", one.provider ?? "all"], ["State", badge(one.state)], ["Figures", figures(one.figures)], ["Progress", one.progress && (typeof one.progress === "object" ? figures(one.progress) : String(one.progress))],
-      ["By", one.who], ["Began", time(one.started_at)], ["Ended", one.ended_at && time(one.ended_at)],
+      ["Kind", words(one.kind)], ["Provider", one.provider ?? "all"], ["State", badge(one.state)], ["Figures", figures(one.figures)], ["Progress", one.progress?.total ? h("span", { class: "progress" }, h("progress", { max: one.progress.total, value: one.progress.done, "aria-label": "done" }), ` ${count(one.progress.done)} of ${count(one.progress.total)}`) : null],
+      ["By", person(one.who)], ["Began", time(one.started_at)], ["Ended", one.ended_at && time(one.ended_at)],
     ]), h("p", {}, h("a", { class: "button", href: `${path}.csv`, download: `reconciliation-${id}.csv` }, "Download as CSV"))),
-    card("Differences", {}, differences(one.differences ?? [])));
+    card("Differences", {}, differences(pages.flatMap((page) => page.differences ?? [])), next ? button("Show more", () => more(next)) : null));
   }
   await load();
   const timer = setInterval(() => state === "RUNNING" && load().catch(() => {}), AGAIN_MS);
@@ -108,6 +116,6 @@ function differences(all) {
     { title: "Payout", cell: (one) => payoutLink(one.transaction_id) },
     { title: "Detail", kind: "why", cell: (one) => one.detail },
     { title: "Ours and theirs", cell: (one) => h("details", {}, h("summary", {}, "look"), json({ ours: one.ours, theirs: one.theirs })) },
-    { title: "What helps", cell: (one) => (one.commands ?? []).map((help) => (typeof help === "string" ? copyable(help) : copyable(help.cli ?? help.command ?? ""))) },
+    { title: "What helps", kind: "why", cell: (one) => (one.commands ?? []).map((help) => h("p", { class: "faint" }, help.does, h("br"), copyable(help.cli))) },
   ], all, { empty: "No differences.", key: (one) => one.n });
 }

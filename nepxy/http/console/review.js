@@ -4,10 +4,10 @@ import { get } from "./api.js";
 import { h, patch } from "./dom.js";
 import { age, count, duration, money } from "./format.js";
 import { badge, card, payoutLink, providerLink, refusal, table } from "./pieces.js";
+import { PAYOUTS } from "./payouts.js";
 import { here, requery } from "./router.js";
 import { commandButton } from "./steer.js";
 
-const BASE = "/v1/admin/mobile-money";
 const STUCK_S = [[60, "1 minute"], [300, "5 minutes"], [900, "15 minutes"], [3600, "1 hour"], [86400, "1 day"]];
 const AGAIN_MS = 5_000;
 const SHOWN_COMMANDS = ["poll", "retry", "release"];
@@ -24,8 +24,8 @@ async function open({ query }) {
     spans.map(([seconds, text]) => h("option", { value: seconds, selected: seconds === stuckS }, text)));
 
   async function load() {
-    const part = (path, query) => get(BASE + path, { ...query, limit: 100 }).catch((problem) => ({ problem, payouts: [] }));
-    const [queue, list] = await Promise.all([part("/review", {}), part("/payouts", { stuck_s: stuckS })]);
+    const part = (path, query) => get(PAYOUTS + path, { ...query, limit: 100 }).catch((problem) => ({ problem, payouts: [] }));
+    const [queue, list] = await Promise.all([part("/review", {}), part("", { stuck_s: stuckS })]);
     const known = new Set(queue.payouts.map((one) => one.transaction_id));
     patch(figures, sums(queue.figures ?? []));
     patch(waiting, queue.problem ? refusal(queue.problem, load)

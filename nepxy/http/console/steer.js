@@ -47,7 +47,7 @@ export async function give(target, name, { fixed = {}, initial = {}, needs = nul
  * A confirmation with a reason, for whatever `send({reason, …})` does. Its answer is shown before the dialog closes:
  * an operator reads what happens next.
  */
-export function confirmed({ title, does, label, danger = false, fields = [], initial = {}, send, body = null }) {
+export function confirmed({ title, does, label, danger = false, fields = [], initial = {}, send, body = null, says = "Done." }) {
   return dialog(title, (close) => {
     const made = fields.map((one) => ({ name: one.name, ...one.make(initial[one.name]) }));
     const reason = h("textarea", { rows: 2, required: true, maxlength: 500, autofocus: true });
@@ -63,7 +63,7 @@ export function confirmed({ title, does, label, danger = false, fields = [], ini
       const given = Object.fromEntries(made.map((one) => [one.name, one.read()]).filter(([, value]) => value !== undefined && value !== false));
       try {
         const answer = await send({ reason: reason.value.trim(), ...given });
-        fill(content, told(answer), h("footer", {}, button("Done", () => close(answer), { kind: "primary" })));
+        fill(content, told(answer, says), h("footer", {}, button("Done", () => close(answer), { kind: "primary" })));
         content.querySelector("footer button").focus();
       } catch (problem) {
         submit.disabled = false;
@@ -82,13 +82,13 @@ function called(target) {
 }
 
 /** An answer to a command, in its own words. */
-function told(answer) {
+function told(answer, says) {
   const waits = answer.outcome === "SECOND_PERSON_NEEDED";
   const balance = answer.balance;
   return h(
     "div",
     { class: `told ${waits ? "wary" : "good"}`, role: "status" },
-    h("p", { class: "what" }, answer.what || (waits ? "It waits for another operator." : "Done.")),
+    h("p", { class: "what" }, answer.what || (waits ? "It waits for another operator." : says)),
     answer.what_next ? h("p", {}, h("b", {}, "Next: "), answer.what_next) : null,
     answer.replayed ? h("p", { class: "faint" }, "This command had been given before; it was not done again.") : null,
     waits ? h("p", {}, h("a", { href: to("proposals") }, "See the proposals")) : null,
