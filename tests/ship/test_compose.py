@@ -97,8 +97,6 @@ def test_what_is_mounted_is_there_and_what_is_named_exists(compose: dict[str, An
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):
             source = volume.partition(":")[0]
-            if source.startswith("./deploy/grafana") and not (ROOT / source).exists():
-                continue  # another part of the repository makes it
             assert not source.startswith("./") or (ROOT / source).exists(), source
             assert source.startswith("./") or source in compose["volumes"], source
         for secret in service.get("secrets", ()):
@@ -112,6 +110,21 @@ def test_what_is_mounted_is_there_and_what_is_named_exists(compose: dict[str, An
         assert (tmp_path / Path(secret["file"]).name).stat().st_size >= 32
     assert compose["networks"]["inside"] == {"internal": True}
     assert compose["services"]["db"]["networks"] == ["inside"]
+
+
+def test_what_prometheus_scrapes_here_is_both_engines_under_the_name_that_the_rules_rely_on(
+    compose: dict[str, Any],
+) -> None:
+    here, example = (
+        yaml.safe_load((ROOT / f"deploy/prometheus/{name}.yml").read_text())
+        for name in ("compose", "prometheus")
+    )
+
+    (job,) = here["scrape_configs"]
+    targets = {target.partition(":")[0] for target in job["static_configs"][0]["targets"]}
+    assert targets == {"engine", "standby"} <= set(compose["services"])
+    assert job["job_name"] == example["scrape_configs"][0]["job_name"]
+    assert here["rule_files"] == example["rule_files"]
 
 
 def run_make_secrets(folder: Path) -> None:
