@@ -176,7 +176,8 @@ class _Process:
             await asyncio.wait_for(store.release_shards(), timeout=CLOSE_S_MAX)
         for adapter in adapters.values():
             await adapter.close()
-        await asyncio.gather(_close(reader), _close(store.lease_reader))
+        readers = (reader, store.lease_reader, store.command_reader)
+        await asyncio.gather(*(_close(one) for one in readers if one is not None))
         return self._status(unrecorded)
 
     def _status(self, unrecorded: int) -> int:
@@ -247,6 +248,7 @@ class _Process:
         store = DatabaseStore(
             reader=reader,
             lease_reader=self._reader(1),
+            command_reader=self._reader(1),
             node_id=node_id,
             host=socket.gethostname(),
             app_version=settings.app_version,

@@ -103,6 +103,7 @@ async def _stop(app: web.Application) -> None:
     parts = app[PARTS]
     parts.watch.stop()
     parts.apart.close_soon()
+    parts.watching.close_soon()
     for check in (parts.database_up, parts.engine_view, parts.migrations_pending, parts.in_flight):
         check.stop()
     await parts.engine.settle(SETTLE_S)

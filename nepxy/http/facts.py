@@ -12,6 +12,9 @@ from nepxy.http.parts import Parts
 from nepxy.storage.activity import DatabaseActivity, database_activity
 from nepxy.storage.in_flight import FlightFigures, flight_figures
 
+LATELY_S: Final = 300.0
+LONG_S: Final = 900.0
+"""What "lately" means, as in the alert rules; the longer one for what comes now and then."""
 WAIT_S: Final = 3.0
 """A database that hangs is not waited for longer."""
 
@@ -25,8 +28,8 @@ async def facts_of(parts: Parts) -> Facts:
     return Facts(
         engine=engine,
         flights=flights,
-        last_5_min=parts.watch.lately(300.0),
-        last_15_min=parts.watch.lately(900.0),
+        last_5_min=parts.watch.lately(LATELY_S),
+        last_15_min=parts.watch.lately(LONG_S),
         pool=Pool(size=reader.connections_max, in_use=reader.in_use_count, waiting=reader.waiting_count),
         activity=activity,
     )
@@ -34,7 +37,7 @@ async def facts_of(parts: Parts) -> Facts:
 
 async def _flights(parts: Parts) -> list[FlightFigures] | None:
     stuck_after_s = parts.front.settings.engine.stuck_after_s
-    reading = parts.apart.run(flight_figures, shards=range(SHARDS), stuck_after_s=stuck_after_s)
+    reading = parts.watching.run(flight_figures, shards=range(SHARDS), stuck_after_s=stuck_after_s)
     try:
         return await asyncio.wait_for(reading, WAIT_S)
     except (Unavailable, TimeoutError):

@@ -36,7 +36,7 @@ FRESH_S: Final = 0.5
 IN_FLIGHT_WAIT_S: Final = 5.0
 IN_FLIGHT_FRESH_S: Final = 2.0
 APART_MAX: Final = 2
-"""Connections, two a node."""
+"""Connections of each of the two that operators have, a node."""
 APART_WAIT_S: Final = 2.0
 MIGRATIONS_FRESH_S: Final = 2.0
 
@@ -66,8 +66,18 @@ class Parts:
     in_flight: SharedCheck[list[MoneyFigures]]
     """What is in flight, counted at most every `IN_FLIGHT_FRESH_S`, however many look."""
     apart: Reader
-    """Connections of their own for operators' eyes: an exhausted pool must not blind those who look into it."""
+    """Connections of their own for who operators are and what the server does: an exhausted pool must not blind them.
+
+    Nothing that touches payouts may run there: a lock on those would take these connections, too.
+    """
+    watching: Reader
+    """Others, for operators' looks at payouts."""
     watch: Watch
+
+    def reader_of_people(self) -> Reader:
+        """Where somebody who signs in is looked up: not behind reads that all wait, for one may come to end them."""
+        reader = self.front.reader
+        return self.apart if reader.in_use_count >= reader.connections_max else reader
 
     def now(self) -> datetime:
         """Now; aware, UTC."""
@@ -97,14 +107,15 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
 
     auth = front.settings.auth
     secrets = LiveSecrets(front.settings)
+    apart = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
+    watching = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
     sessions = Sessions(
         settings=auth,
         secrets=secrets,
-        reader=front.reader,
+        reader=apart,
         clock=front.clock,
         secure=front.settings.env is not Environment.DEV,
     )
-    apart = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
     client_limit = ClientLimit(front.settings.http.client_requests_per_s, clock=time.monotonic)
     return Parts(
         front=front,
@@ -132,10 +143,11 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
             "migrations", migrations_pending, wait_s=DATABASE_WAIT_S, fresh_s=MIGRATIONS_FRESH_S
         ),
         apart=apart,
+        watching=watching,
         watch=Watch(
             registry=front.registry,
             providers=tuple(front.settings.providers),
-            reader=apart,
+            reader=watching,
             clock=front.clock,
         ),
     )

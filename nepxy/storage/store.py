@@ -35,6 +35,12 @@ class DatabaseStore:
     lease_ttl_s: float
     stuck_after_s: float = 1_800.0
     """A payout that is SENT for longer counts as stuck."""
+    command_reader: Reader | None = None
+    """A connection of their own for operators' commands, by which an exhausted pool is helped. None: `reader`."""
+
+    @property
+    def _commands(self) -> Reader:
+        return self.command_reader or self.reader
 
     async def load(self, transaction_id: TransactionId) -> Payout | None:
         """The payout as last committed."""
@@ -102,7 +108,7 @@ class DatabaseStore:
         by: By | None = None,
     ) -> None:
         """Pause or resume a provider, for every node and across restarts."""
-        await self.reader.run(
+        await self._commands.run(
             controls.set_paused, provider, paused=paused, reason=reason, who=who, shortfall=shortfall, by=by
         )
 
@@ -114,17 +120,17 @@ class DatabaseStore:
         self, provider: str, command: str, values: Mapping[str, Any], by: By
     ) -> ProviderOverrides:
         """Do a command that sets something for a provider, for every node and across restarts."""
-        return await self.reader.run(controls.set_overrides, provider, command, values, by)
+        return await self._commands.run(controls.set_overrides, provider, command, values, by)
 
     async def set_engine(self, command: str, values: Mapping[str, Any], by: By) -> EngineControls:
         """Do a command that sets something for the engine."""
-        return await self.reader.run(controls.set_engine, command, values, by)
+        return await self._commands.run(controls.set_engine, command, values, by)
 
     async def note_command(
         self, target: str, command: str, by: By, after: Mapping[str, Any] | None = None
     ) -> bool:
         """Keep a command that sets nothing; False: one of this id was done before."""
-        return await self.reader.run(controls.note_command, target, command, by, after)
+        return await self._commands.run(controls.note_command, target, command, by, after)
 
     async def accounts_in_flight(self, *, shards: Sequence[int]) -> list[AccountFigures]:
         """How many payouts of these shards are in flight through which account."""

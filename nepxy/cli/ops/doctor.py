@@ -61,12 +61,10 @@ def _node(status: int, health: JsonObject) -> dict[str, Any]:
         "runbook": "engine-down",
     }
     if status != 200:
-        shown = ", ".join(
-            f"{name}: {value}" for name, value in health.items() if not isinstance(value, dict | list)
-        )
+        reasons = ", ".join(map(str, health.get("reasons") or ("it does not say why",)))
         found |= {
             "state": "wrong",
-            "says": f"It answers, and is not ready to take payouts ({shown}).",
+            "says": f"It answers, and is not ready to take payouts: {reasons}.",
             "commands": [
                 {
                     "cli": "nepxy engine show",

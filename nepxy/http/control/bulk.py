@@ -139,7 +139,7 @@ async def _pull(
         return replayed
     search = _search(parts, selector)
     policies = {name: policy_of(parts, name) for name in parts.front.settings.providers}
-    selection = await parts.apart.run(
+    selection = await parts.watching.run(
         _select,
         search,
         command=command,

@@ -185,7 +185,7 @@ async def _was_done(parts: Parts, given: Given, order: Order, target: str, word:
     """
     if order.command_id is None:
         return False
-    known = await parts.front.reader.run(audit.find_command, order.command_id)
+    known = await parts.apart.run(audit.find_command, order.command_id)
     if known is None:
         return False
     if (known.target, known.command, known.who) != (target, word, given.who):
@@ -228,7 +228,7 @@ async def _refuse(
         request_id=given.request_id,
     )
     if answer.answer == COMMAND_NOT_VALID:
-        await parts.front.reader.run(audit.keep_command, kept)
+        await parts.apart.run(audit.keep_command, kept)
         shown = ", ".join(valid)
         raise CommandRefused(answer.answer, f"{answer.problem}; valid now: {shown}", valid=valid)
     # What was asked of a provider is in the log already, with its answer.

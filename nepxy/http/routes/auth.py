@@ -69,7 +69,7 @@ async def issue(request: web.Request) -> web.Response:
     )
     # Argon2 takes tens of milliseconds on purpose: in the reader's thread, never on the loop.
     try:
-        record = await parts.front.reader.run(authenticate, identity, secret)
+        record = await parts.reader_of_people().run(authenticate, identity, secret)
     except Unavailable:
         attempt.forgive()
         raise

@@ -113,7 +113,7 @@ async def _checked(request: web.Request, parts: Parts, wanted: SignIn) -> tuple[
     attempt = parts.login_limit.begin(identity, address)
     try:
         # Argon2 takes tens of milliseconds on purpose: in the reader's thread, never on the loop.
-        record = await parts.front.reader.run(authenticate, identity, secret)
+        record = await parts.reader_of_people().run(authenticate, identity, secret)
         standing = await parts.front.reader.run(session_standing, identity, "")
     except Unavailable:
         attempt.forgive()
