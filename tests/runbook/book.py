@@ -8,7 +8,19 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "runbook.md"
 
-PLACEHOLDERS = ("ID", "NAME", "AGE", "WEBHOOK", "KEY", "CLIENT", "PID", "NUMBER", "REF", "LAST_DIGITS")
+PLACEHOLDERS = (
+    "ID",
+    "NAME",
+    "AGE",
+    "WEBHOOK",
+    "KEY",
+    "CLIENT",
+    "PID",
+    "NUMBER",
+    "REF",
+    "LAST_DIGITS",
+    "REPORT",
+)
 _BLOCK = re.compile(r"^ *```console\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 
 

@@ -16,9 +16,16 @@ from tests.runbook.on_call import OnCall
 Stage = Callable[..., AbstractAsyncContextManager[OnCall]]
 
 
+class HastyTown(Town):
+    """Its doctor forgets in ten seconds what it would remember for minutes."""
+
+    def start_engine(self) -> None:
+        self.engine = self._start(self.name, "tests.runbook.hasty", "serve", "--port", str(self.engine_port))
+
+
 @pytest.fixture
 def town(database_url: str, tmp_path: Path) -> Iterator[Town]:
-    made = Town(database_url=database_url, folder=tmp_path)
+    made = HastyTown(database_url=database_url, folder=tmp_path)
     try:
         yield made
     finally:

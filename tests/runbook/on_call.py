@@ -60,10 +60,13 @@ class OnCall:
                 await asyncio.sleep(0.5)
         self.scrapes[:] = [*before, self.scrapes[-1]]
 
-    async def assert_it_is_silent(self, alert: str) -> None:
+    async def until_it_is_silent(self, alert: str, limit_s: float = 30.0) -> None:
         """After a quarter of an hour in which all stays as it is now, the alert does not fire."""
-        now = await self.scrape()
-        assert not fires(alert, *self.scrapes, *[now] * 16)
+        before = list(self.scrapes)
+        async with asyncio.timeout(limit_s):
+            # Gauges are counted every few seconds.
+            while fires(alert, *before, *[await self.scrape()] * 16):
+                await asyncio.sleep(0.5)
 
     async def until_the_doctor_says(self, status: int, limit_s: float = 30.0) -> Ended:
         """The section's first line, `nepxy doctor`, until it ends so: gauges are counted every few seconds."""
