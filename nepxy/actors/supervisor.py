@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 from pykka import ActorRef
 
-from nepxy.actors.bulk import BulkRunner, BulkStore, LookForRuns
+from nepxy.actors.bulk import BulkStore, LookForRuns
 from nepxy.actors.commands import (
     COMMAND_REPEATED,
     CommandEngine,
@@ -24,7 +24,6 @@ from nepxy.actors.commands import (
     EngineCommand,
 )
 from nepxy.actors.context import EngineParts, Store
-from nepxy.actors.doubt_watcher import DoubtWatcher
 from nepxy.actors.engine_control import (
     SETS,
     EngineNotSet,
@@ -35,8 +34,17 @@ from nepxy.actors.engine_control import (
     engine_values,
     reposts_for_h,
 )
+from nepxy.actors.helpers import (
+    BULK,
+    LEASE_KEEPER,
+    RECONCILER,
+    RECONCILIATION,
+    SHOWN,
+    Helpers,
+    StartAgain,
+    SupervisorLimits,
+)
 from nepxy.actors.joining import arrived_again
-from nepxy.actors.lease_keeper import LeaseKeeper
 from nepxy.actors.messages import (
     AcceptPayout,
     CancelPayout,
@@ -76,8 +84,7 @@ from nepxy.actors.messages import (
 from nepxy.actors.parking import parking
 from nepxy.actors.payout import PayoutActor
 from nepxy.actors.provider_table import ProviderSetup, ProviderTable
-from nepxy.actors.reconciler import Reconciler
-from nepxy.actors.reconciliation import Reconciliation, ReconciliationSetup
+from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.replies import reply
 from nepxy.actors.roster import Roster
 from nepxy.actors.tree import ActorRow, ActorTree, DescribeActors, DescribePayoutActor, Lives
@@ -111,27 +118,9 @@ __all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
 
 log = structlog.get_logger("nepxy.supervisor")
 
-WATCH_DOUBT_AGAIN_S: Final = 60.0
-PULL_AGAIN_S: Final = 60.0
-RECONCILE_AGAIN_S: Final = 60.0
 COUNT_ACCOUNTS_AGAIN_S: Final = 5.0
 OWN_SHARE: Final = 2
 """This part of the memory is divided among the providers for good: a dead one's backlog never fills it all."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorLimits:
-    """Durations in seconds."""
-
-    lease_ttl_s: float = 10.0
-    sweep_interval_s: float = 1.0
-    recovery_batch: int = 500
-    pause_refresh_s: float = 1.5
-    """Pauses hold on every node within 2 s."""
-    join_every_s: float = 5.0
-    linger_s: float = 15.0
-    """How long a payout that could leave memory stays while there is room: most webhooks come soon."""
-    doubt_count_every_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,27 +190,28 @@ class Supervisor(LoopActor):
         self._steering = EngineSteering(configured_max=parts.payouts_in_memory_max)
         self._started_at = self.runtime.scheduler.now()
         self._parts = parts
-        self._limits = limits
+        self._linger_s = limits.linger_s
         self._escalate = escalate
         self._providers = ProviderTable(
             engine=parts, setups=setups, runtime=self.runtime, parent=self.actor_ref
         )
         self._roster = Roster()
+        self._lives = Lives()
         self._life = EngineState.STARTING
         self._trusted_until_s = 0.0
         self._other_owner: str | None = None
-        self._reconciler: ActorRef[Any] | None = None
-        self._lease_keeper: ActorRef[Any] | None = None
-        self._reconciliation_setup = reconciliation
-        self._bulk_store = bulk
-        self._bulk: ActorRef[Any] | None = None
-        self._reconciliation: ActorRef[Any] | None = None
-        self._doubt_watcher: ActorRef[Any] | None = None
-        self._lives = Lives()
+        self._helpers = Helpers(
+            parts=parts,
+            limits=limits,
+            providers=self._providers,
+            lives=self._lives,
+            runtime=self.runtime,
+            supervisor=self.actor_ref,
+            reconciliation=reconciliation,
+            bulk=bulk,
+        )
         self._doubt: tuple[DoubtFigures, ...] = ()
         self._sent_elsewhere: tuple[SentElsewhere, ...] = ()
-        self._recovered_count = 0
-        self._recovery_done = False
         self._journal_ok = True
         self._tags = count()
         self._commits: dict[int, Any] = {}
@@ -239,15 +229,11 @@ class Supervisor(LoopActor):
         self._providers.start_all()
         for child in (self.actor_name, "journal", *(("provider", name) for name in self._providers)):
             self._lives.born(child, now)
-        self._start_lease_keeper()
-        self._start_doubt_watcher()
-        self._start_reconciliation()
-        self._start_bulk()
+        self._helpers.start_first()
 
     def on_stop(self) -> None:
         """Leave nobody behind who would take the shards again once they are given back."""
-        if self._lease_keeper is not None:
-            self._lease_keeper.stop(block=False)
+        self._helpers.stop(LEASE_KEEPER)
 
     def on_receive(self, message: Any) -> EngineView | ActorTree | ActorRow | None:
         """Handle one message."""
@@ -304,22 +290,17 @@ class Supervisor(LoopActor):
             case "count accounts":
                 self._count_accounts()
             case LookForRuns():
-                if self._bulk is not None:
-                    self._tell(self._bulk, message)
-            case "pull levers":
-                self._start_bulk()
+                runner = self._helpers.get(BULK)
+                if runner is not None:
+                    self._tell(runner, message)
+            case StartAgain(kind=kind):
+                self._helpers.start(kind)
             case "let go":
                 self._let_some_go()
                 if self._lingering:
-                    self.tell_later(self._limits.linger_s / 2, "let go")
-            case "watch doubt":
-                self._start_doubt_watcher()
-            case "reconcile":
-                self._start_reconciliation()
-            case RecoveryProgressed(recovered_count=recovered, done=done):
-                self._recovered_count, self._recovery_done = recovered, done
-                self._parts.metrics.recovered.set(recovered)
-                self._parts.metrics.recovery_done.set(done)
+                    self.tell_later(self._linger_s / 2, "let go")
+            case RecoveryProgressed():
+                self._helpers.progressed(message)
             case _RowFound(transaction_id=transaction_id, payout=payout):
                 self._row_found(transaction_id, payout)
             case _RowNotRead(transaction_id=transaction_id, error=error):
@@ -540,10 +521,10 @@ class Supervisor(LoopActor):
     def _start_reconcile(self, message: StartReconcile) -> None:
         if self._life is EngineState.DRAINING:
             _fail(message.reply_to, Draining())
-        elif self._reconciliation is None:
+        elif (reconciliation := self._helpers.get(RECONCILIATION)) is None:
             _fail(message.reply_to, EngineBusy("reconciliation is being restarted"))
         else:
-            self._tell(self._reconciliation, message)
+            self._tell(reconciliation, message)
 
     # ---- commands to providers and to this actor -----------------------------------------------------
 
@@ -596,7 +577,7 @@ class Supervisor(LoopActor):
             case EngineCommand.DRAIN:
                 steering.drains_here = message.by.reason
             case EngineCommand.RECOVER if self._life_now() is EngineState.RUNNING:
-                self._sweep_anew()
+                self._helpers.sweep_anew()
             case EngineCommand.RELEASE_RESTORED:
                 self._restored(done.restored)
             case EngineCommand.RELOAD_SECRETS if self._hooks.reload_secrets is not None:
@@ -652,13 +633,13 @@ class Supervisor(LoopActor):
 
     def _idle(self, message: PayoutIdle) -> None:
         """Let it go at once where it is done; what waits for a webhook lingers, so that it need not be read again."""
-        if message.until is None or self._limits.linger_s <= 0:
+        if message.until is None or self._linger_s <= 0:
             self._let_go(message)
             return
         if not self._lingering:
-            self.tell_later(self._limits.linger_s, "let go")
+            self.tell_later(self._linger_s, "let go")
         self._lingering.pop(message.transaction_id, None)
-        until_s = self.runtime.scheduler.monotonic() + self._limits.linger_s
+        until_s = self.runtime.scheduler.monotonic() + self._linger_s
         self._lingering[message.transaction_id] = until_s, message
         self._let_some_go()
 
@@ -705,28 +686,12 @@ class Supervisor(LoopActor):
                 for entry in self._roster:
                     if entry.provider == name:
                         self._tell(entry.ref, ProviderRestarted())
-            case ("lease_keeper", _) if allowed:
-                self._parts.metrics.restarts.labels("lease_keeper").inc()
-                self._start_lease_keeper()
-            case ("reconciler", _) if allowed:
-                self._parts.metrics.restarts.labels("reconciler").inc()
-                self._reconciler = None
-                self._start_reconciler()
-            case ("doubt_watcher", _):
-                # Nothing but gauges hangs on it: not worth a process.
-                self._parts.metrics.restarts.labels("doubt_watcher").inc()
-                self.tell_later(0.0 if allowed else WATCH_DOUBT_AGAIN_S, "watch doubt")
-            case ("bulk", _):
-                self._parts.metrics.restarts.labels("bulk").inc()
-                self._bulk = None
-                self.tell_later(0.0 if allowed else PULL_AGAIN_S, "pull levers")
-            case ("reconciliation", _):
-                # No payout hangs on it: its run ends as FAILED, and another may be begun.
-                self._parts.metrics.restarts.labels("reconciliation").inc()
-                self._reconciliation = None
-                self.tell_later(0.0 if allowed else RECONCILE_AGAIN_S, "reconcile")
+            case (str() as kind, _) if kind in SHOWN:
+                allowed = self._helpers.died(kind, allowed=allowed, later=self.tell_later)
             case _:
-                self._escalate(f"{child_id} died too often: {type(error).__name__}")
+                allowed = False
+        if not allowed and not isinstance(child_id, str):
+            self._escalate(f"{child_id} died too often: {type(error).__name__}")
 
     def _payout_failed(
         self, transaction_id: TransactionId, ref: ActorRef[Any], error: BaseException, *, allowed: bool
@@ -776,72 +741,6 @@ class Supervisor(LoopActor):
 
     # ---- leases, recovery --------------------------------------------------------------------------
 
-    def _start_lease_keeper(self) -> None:
-        self._lives.born(("lease_keeper", ""), self.runtime.scheduler.now())
-        self._lease_keeper = LeaseKeeper.start(
-            store=self._parts.store,
-            supervisor=self.actor_ref,
-            lease_ttl_s=self._limits.lease_ttl_s,
-            pause_refresh_s=self._limits.pause_refresh_s,
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("lease_keeper", ""),
-        )
-
-    def _start_doubt_watcher(self) -> None:
-        self._lives.born(("doubt_watcher", ""), self.runtime.scheduler.now())
-        self._doubt_watcher = DoubtWatcher.start(
-            parts=self._parts,
-            supervisor=self.actor_ref,
-            every_s=self._limits.doubt_count_every_s,
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("doubt_watcher", ""),
-        )
-
-    def _start_bulk(self) -> None:
-        if self._bulk_store is None or self._life is EngineState.DRAINING:
-            return
-        self._lives.born(("bulk", ""), self.runtime.scheduler.now())
-        self._bulk = BulkRunner.start(
-            store=self._bulk_store,
-            ownership=self._parts.ownership,
-            supervisor=self.actor_ref,
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("bulk", ""),
-        )
-
-    def _start_reconciliation(self) -> None:
-        if self._reconciliation_setup is None or self._life is EngineState.DRAINING:
-            return
-        self._lives.born(("reconciliation", ""), self.runtime.scheduler.now())
-        self._reconciliation = Reconciliation.start(
-            setup=self._reconciliation_setup,
-            parts=self._parts,
-            providers=self._providers.of,
-            supervisor=self.actor_ref,
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("reconciliation", ""),
-        )
-
-    def _start_reconciler(self) -> None:
-        self._recovery_done = False
-        self._lives.born(("reconciler", ""), self.runtime.scheduler.now())
-        self._reconciler = Reconciler.start(
-            store=self._parts.store,
-            ownership=self._parts.ownership,
-            supervisor=self.actor_ref,
-            interval_s=self._limits.sweep_interval_s,
-            batch=self._limits.recovery_batch,
-            reach_s=self._parts.passivate_after_s,
-            join_every_s=self._limits.join_every_s,
-            runtime=self.runtime,
-            parent=self.actor_ref,
-            child_id=("reconciler", ""),
-        )
-
     def _leases(self, message: LeasesChanged) -> None:
         before, held = self._parts.ownership.epochs, message.held
         self._restored(message.restored)
@@ -862,7 +761,7 @@ class Supervisor(LoopActor):
         self._life = EngineState.RUNNING if held.epochs else EngineState.STANDBY
         if gained:
             log.info("leases.gained", shard_count=len(gained))
-            self._sweep_anew()
+            self._helpers.sweep_anew()
             self._count_accounts()
 
     def _restored(self, restored: Restored | None) -> None:
@@ -879,12 +778,6 @@ class Supervisor(LoopActor):
         for entry in self._roster:
             # What is in memory is older, or newer, than what is in the database now: it is read again.
             self._tell(entry.ref, Retire() if noticed else Deliver(event=DueReached()))
-
-    def _sweep_anew(self) -> None:
-        """A new reconciler begins with all that is due, and will be within a minute."""
-        if self._reconciler is not None:
-            self._reconciler.stop(block=False)
-        self._start_reconciler()
 
     def _count_accounts(self) -> None:
         """Say what was sent through accounts that are not configured now: nobody can ask about it (money rule 10)."""
@@ -927,15 +820,7 @@ class Supervisor(LoopActor):
         if self._life is not EngineState.DRAINING:
             self._life = EngineState.DRAINING
             log.info("engine.draining", payouts_in_memory=len(self._roster))
-            if self._reconciler is not None:
-                self._reconciler.stop(block=False)
-                self._reconciler = None
-            if self._reconciliation is not None:
-                self._tell(self._reconciliation, Retire())
-            if self._bulk is not None:
-                # What it has not heard of yet is given again, under its own key, by the next node.
-                self._bulk.stop(block=False)
-                self._bulk = None
+            self._helpers.drain()
             for entry in self._roster:
                 self._tell(entry.ref, Retire())
 
@@ -943,10 +828,8 @@ class Supervisor(LoopActor):
         if self._life is not EngineState.DRAINING or self._drain_reply is None:
             return
         if not self._roster and not self._commits and not self._arriving:
-            if self._lease_keeper is not None:
-                # The lease outlives this by its length; renewed, it could be taken again after it was given back.
-                self._lease_keeper.stop(block=False)
-                self._lease_keeper = None
+            # The lease outlives this by its length; renewed, it could be taken again after it was given back.
+            self._helpers.stop(LEASE_KEEPER)
             self._drain_reply.tell(Drained())
             self._drain_reply = None
 
@@ -956,9 +839,9 @@ class Supervisor(LoopActor):
             shards_held=len(self._parts.ownership.epochs),
             other_owner=self._other_owner,
             payouts_in_memory=len(self._roster),
-            recovery_started=self._reconciler is not None,
-            recovered_count=self._recovered_count,
-            recovery_done=self._recovery_done,
+            recovery_started=self._helpers.get(RECONCILER) is not None,
+            recovered_count=self._helpers.recovered_count,
+            recovery_done=self._helpers.recovery_done,
             journal_ok=self._journal_ok,
             journal_depth=self._parts.metrics.journal_waiting_count,
             providers=self._providers.views(),
@@ -985,15 +868,7 @@ class Supervisor(LoopActor):
         rows += self._lives.rows("journal", "journal", me, self._parts.journal)
         for name, ref in self._providers.refs():
             rows += self._lives.rows(("provider", name), f"provider/{name}", me, ref)
-        for kind, child in (
-            ("reconciler", self._reconciler),
-            ("lease_keeper", self._lease_keeper),
-            ("doubt_watcher", self._doubt_watcher),
-            ("reconciliation", self._reconciliation),
-            ("bulk", self._bulk),
-        ):
-            if child is not None:
-                rows += self._lives.rows((kind, ""), kind, me, child)
+        rows += self._helpers.rows(me)
         return ActorTree(actors=tuple(rows), payouts_count=len(self._roster))
 
     def _payout_row(self, transaction_id: TransactionId) -> ActorRow | None:
