@@ -168,6 +168,12 @@ def pull(
         if as_json:
             print_json(would)
         return
+    if would.get("over_the_cap"):
+        raise Refused(
+            "BULK_OVER_THE_CAP",
+            f"it would touch more than {body['count_max']} payouts",
+            "Narrow the filters, or raise --count-max.",
+        )
     sure(f"Go on, with {would['count']} payouts?", yes=yes)
     answer = post_once(api, path, {**body, "dry_run": False}, command_id)
     run = answer.body.get("run")
@@ -185,7 +191,8 @@ def pull(
 
 def _would(document: JsonObject) -> RenderableType:
     lasts = duration(document.get("would_take_s"))
-    took = f"{document['count']} payouts, at {document.get('per_minute')} a minute: {lasts}"
+    more = "more than " if document.get("over_the_cap") else ""
+    took = f"{more}{document['count']} payouts, at {document.get('per_minute')} a minute: {lasts}"
     return sections(
         ("would touch", Text(took)),
         ("amounts", table(document.get("amounts", ()), AMOUNTS, nothing="none")),
