@@ -50,6 +50,7 @@ class ProviderGauges:
             work: metrics.grants.labels(provider, work.value) for work in Work
         }
         self.reclaimed: Counter = metrics.slots_reclaimed.labels(provider)
+        self._shown: dict[Gauge, float] = {}
 
     def show(
         self, gate: Gate, *, paused: bool, short_of_balance: bool, pause_unsaved: bool, held_until_s: float
@@ -63,18 +64,24 @@ class ProviderGauges:
             pause_unsaved: whether the database does not know of the last pause or resume.
             held_until_s: Unix time; 0: the provider did not ask for silence.
         """
-        self._paused.set(paused)
-        self._short_of_balance.set(short_of_balance)
-        self._pause_unsaved.set(pause_unsaved)
+        self._show(self._paused, paused)
+        self._show(self._short_of_balance, short_of_balance)
+        self._show(self._pause_unsaved, pause_unsaved)
         for state, gauge in self._breaker.items():
-            gauge.set(state is gate.breaker_state)
-        self._held_until.set(held_until_s)
+            self._show(gauge, state is gate.breaker_state)
+        self._show(self._held_until, held_until_s)
         for kind in Kind:
-            self._held[kind].set(gate.held_of(kind))
-            self._wanted[kind].set(gate.waiting_of(kind))
-        self._held_max.set(gate.concurrency_max)
+            self._show(self._held[kind], gate.held_of(kind))
+            self._show(self._wanted[kind], gate.waiting_of(kind))
+        self._show(self._held_max, gate.concurrency_max)
         due_at = gate.oldest_due_at()
-        self._oldest_due.set(due_at.timestamp() if due_at is not None else 0.0)
+        self._show(self._oldest_due, due_at.timestamp() if due_at is not None else 0.0)
+
+    def _show(self, gauge: Gauge, value: float) -> None:
+        """Set what has changed: this comes after each message, and a gauge takes a lock."""
+        if self._shown.get(gauge) != value:
+            self._shown[gauge] = value
+            gauge.set(value)
 
 
 class EngineMetrics:

@@ -121,6 +121,7 @@ class Gate:
         self._waiting: dict[TransactionId, tuple[int, Want]] = {}
         self._waiting_counts = dict.fromkeys(Kind, 0)
         self._held: dict[TransactionId, Place] = {}
+        self._held_counts = dict.fromkeys(Kind, 0)
         self._numbers = count()
         # A question may go first: it is as likely to be a payout in doubt, which is older money.
         self._submits_in_a_row = QUESTIONS_SHARE - 1
@@ -136,7 +137,9 @@ class Gate:
         place = self._held.get(want.transaction_id)
         if place is not None and place.who == want.who and place.is_sure:
             # It wished again before our offer reached it, and will use that one: two would be one too many.
+            self._held_counts[place.kind] -= 1
             place.kind = want.kind
+            self._held_counts[place.kind] += 1
             return True
         if place is not None:
             # Its predecessor died with it, or it gave it back while there was nobody to take it.
@@ -196,6 +199,7 @@ class Gate:
         self.pace.called(now_s)
         self._submits_in_a_row = self._submits_in_a_row + 1 if kind in SUBMITS else 0
         self._held[want.transaction_id] = Place(who=want.who, kind=kind, since_s=now_s, is_probe=is_probe)
+        self._held_counts[kind] += 1
         return want
 
     def _next_kind(self) -> Kind | None:
@@ -262,7 +266,10 @@ class Gate:
 
     def _release(self, transaction_id: TransactionId) -> Place | None:
         self._withdraw(transaction_id)
-        return self._held.pop(transaction_id, None)
+        place = self._held.pop(transaction_id, None)
+        if place is not None:
+            self._held_counts[place.kind] -= 1
+        return place
 
     # ---- what can be seen --------------------------------------------------------------------------
 
@@ -284,7 +291,7 @@ class Gate:
     @property
     def held_questions(self) -> int:
         """Places that questions use."""
-        return sum(place.kind in QUESTIONS for place in self._held.values())
+        return sum(self._held_counts[kind] for kind in QUESTIONS)
 
     def held_for_s(self, transaction_id: TransactionId, now_s: float) -> float | None:
         """How long this payout has had its place; None: it has none."""
@@ -302,7 +309,7 @@ class Gate:
 
     def held_of(self, kind: Kind) -> int:
         """Places in use for this kind of call."""
-        return sum(place.kind is kind for place in self._held.values())
+        return self._held_counts[kind]
 
     def places(self) -> Iterator[tuple[TransactionId, Place]]:
         """A snapshot of all places in use."""

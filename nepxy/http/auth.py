@@ -18,7 +18,7 @@ from nepxy.errors import ClientDisabled, ScopeMissing, TokenMissing
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
 from nepxy.http.throttle import ClientLimit
-from nepxy.http.tokens import Claims, verify_token
+from nepxy.http.tokens import Claims, Verifier
 from nepxy.storage.database import Reader
 from nepxy.storage.people import ClientRecord, OperatorRecord, find_client, find_operator
 
@@ -76,6 +76,7 @@ class Gatekeeper:
         self._clock = clock
         self._sessions = sessions
         self._client_limit = client_limit
+        self._verifier = Verifier()
         self._operators = operators or reader
         self._known: dict[str, tuple[float, asyncio.Task[Registered]]] = {}
 
@@ -127,7 +128,7 @@ class Gatekeeper:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise TokenMissing
-        claims = verify_token(
+        claims = self._verifier.verify(
             token.strip(),
             secrets=self._keys(),
             now=self._clock(),

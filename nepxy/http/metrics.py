@@ -45,6 +45,7 @@ class HttpMetrics:
             routes: path templates.
             providers: canonical names.
         """
+        self._bound: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.requests = Counter(
             "http_requests_total", "HTTP requests answered.", ("route", "status"), registry=registry
         )
@@ -121,6 +122,16 @@ class HttpMetrics:
                 self.webhook_signatures.labels(provider, secret)
             for valid, applied in ((True, True), (True, False), (False, False)):
                 self.webhooks.labels(provider, label(valid), label(applied))
+
+    def answered(self, route: str, status: int, duration_s: float) -> None:
+        """Count a request; its label children are looked up once."""
+        bound = self._bound.get((route, status))
+        if bound is None:
+            bound = self.requests.labels(route, str(status)), self.request_seconds.labels(route)
+            self._bound[(route, status)] = bound
+        requests, seconds = bound
+        requests.inc()
+        seconds.observe(duration_s)
 
     def watch_pool(self, reader: Reader) -> None:
         """Show this pool, as it is whenever it is looked at."""

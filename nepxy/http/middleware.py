@@ -22,7 +22,7 @@ from nepxy.errors import (
     problem,
 )
 from nepxy.http.ids import request_id_from
-from nepxy.http.metrics import UNMATCHED
+from nepxy.http.metrics import PAYOUTS_ROUTE, UNMATCHED
 from nepxy.http.parts import PARTS, REQUEST_ID, request_id_of
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -39,6 +39,8 @@ HSTS: Final = f"max-age={365 * 86_400}"
 """RFC 6797: a browser that came by HTTPS once never comes by HTTP again. In production only: development has no TLS."""
 QUIET_ROUTES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 """Machines ask these all day long; their lines are for debugging."""
+BUSY_ROUTES: Final = frozenset({PAYOUTS_ROUTE, "/v1/webhooks/{provider}"})
+"""Each payout comes by these, and has a line of its own when it is settled: of the requests, those that failed."""
 
 log = structlog.get_logger()
 
@@ -67,9 +69,8 @@ async def observed(request: web.Request, handler: Handler) -> web.StreamResponse
         return response
     finally:
         duration_s = loop.time() - began_at_s
-        parts.metrics.requests.labels(route, str(status)).inc()
-        parts.metrics.request_seconds.labels(route).observe(duration_s)
-        write = log.debug if route in QUIET_ROUTES else log.info
+        parts.metrics.answered(route, status, duration_s)
+        write = log.debug if _is_quiet(route, status) else log.info
         write(
             "request.handled",
             method=request.method,
@@ -98,6 +99,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception as error:
         log.exception("request.failed", method=request.method, path=route_of(request))
         return problem_response(error, request, request_id)
+
+
+def _is_quiet(route: str, status: int) -> bool:
+    return route in QUIET_ROUTES or (route in BUSY_ROUTES and status < 400)
 
 
 def route_of(request: web.Request) -> str:

@@ -6,6 +6,7 @@ makes tokens that are as good as ours.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import math
 import re
@@ -84,7 +85,35 @@ def verify_token(token: str, *, secrets: Sequence[Secret], now: datetime, leeway
         TokenExpired: `exp` has passed.
         TokenNotYetValid: `nbf` or `iat` lies in the future: a clock is wrong.
     """
-    claims = _signed_claims(token, secrets)
+    return _read(_signed_claims(token, secrets), now=now, leeway_s=leeway_s)
+
+
+class Verifier:
+    """`verify_token` for tokens that come many times: a good signature is remembered, and all else looked at again."""
+
+    def __init__(self, *, tokens_max: int = 10_000) -> None:
+        """Remember at most so many."""
+        self._tokens_max = tokens_max
+        self._secrets: tuple[Secret, ...] = ()
+        self._signed: dict[bytes, Mapping[str, Any]] = {}
+        """What tokens of a good signature claim, by the token's hash: a token itself is a secret."""
+
+    def verify(self, token: str, *, secrets: Sequence[Secret], now: datetime, leeway_s: float) -> Claims:
+        """What `verify_token` says of it."""
+        if self._secrets != tuple(secrets):
+            # Turned: what only the old keys have signed is signed no more.
+            self._secrets, self._signed = tuple(secrets), {}
+        known_as = hashlib.sha256(token.encode(errors="replace")).digest()
+        claims = self._signed.get(known_as)
+        if claims is None:
+            claims = _signed_claims(token, secrets)
+            if len(self._signed) >= self._tokens_max:
+                self._signed.pop(next(iter(self._signed)))
+            self._signed[known_as] = claims
+        return _read(claims, now=now, leeway_s=leeway_s)
+
+
+def _read(claims: Mapping[str, Any], *, now: datetime, leeway_s: float) -> Claims:
     subject, scope = claims.get("sub"), claims.get("scope", "")
     if not isinstance(subject, str) or not _SUBJECT.fullmatch(subject):
         raise TokenInvalid("the token's sub names nobody")

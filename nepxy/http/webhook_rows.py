@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -80,9 +81,15 @@ def masked_headers(headers: CIMultiDictProxy[str]) -> str:
     """The headers as JSON, without secrets and numbers; a bounded number of bounded values."""
     shown = {}
     for name, value in list(headers.items())[:HEADERS_MAX]:
-        secret = is_secret_name(name) or "cookie" in name.lower()
-        shown[mask_text(name, HEADER_BYTES_MAX)] = HIDDEN if secret else mask_text(value, HEADER_BYTES_MAX)
+        shown_name, is_secret = _masked_name(name)
+        shown[shown_name] = HIDDEN if is_secret else mask_text(value, HEADER_BYTES_MAX)
     return orjson.dumps(shown).decode()
+
+
+@lru_cache(maxsize=256)
+def _masked_name(name: str) -> tuple[str, bool]:
+    """A header's name as it is stored, and whether its value is hidden: providers send the same few all day long."""
+    return mask_text(name, HEADER_BYTES_MAX), is_secret_name(name) or "cookie" in name.lower()
 
 
 def _stored(text: str | None) -> str | None:

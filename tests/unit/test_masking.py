@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nepxy.config.masking import is_phone_name, is_secret_name, mask_phone, mask_secrets, mask_text
+from nepxy.config import masking
+from nepxy.config.masking import HIDDEN, is_phone_name, is_secret_name, mask_phone, mask_secrets, mask_text
 from nepxy.config.secret import Secret
 
 PHONES = st.one_of(
@@ -181,3 +182,18 @@ def test_a_secret_never_prints() -> None:
     assert not any("hunter2" in text for text in shown)
     assert secret.get_secret_value() == "hunter2"
     assert not Secret("")
+
+
+_NUMBERS = ["+228", "90", "12", "-34", ".56", " 7", "/8", "(9)", "٣"]
+_WORDS = ["token", "=", ": ", "Bearer ", "eyJabcde1.x.y", "://u:p@h", "<pin-secret>", "abc", '"', "=0"]
+_PIECES = st.sampled_from([*_NUMBERS, *_WORDS])
+
+
+@given(st.lists(_PIECES, max_size=14).map("".join))
+def test_what_is_passed_over_quickly_holds_nothing_that_the_searches_would_find(text: str) -> None:
+    assert mask_phone(text) == masking._PHONE.sub(masking._masked_number, text)
+    slowly = masking._URL_USER.sub(f"://{HIDDEN}@", text)
+    slowly = masking._NAMED_SECRET.sub(masking._masked_value, slowly)
+    slowly = masking._XML_SECRET.sub(rf"\g<1>{HIDDEN}", slowly)
+    slowly = masking._CREDENTIAL.sub(rf"\g<1> {HIDDEN}", slowly)
+    assert mask_secrets(text) == masking._JWT.sub(HIDDEN, slowly)

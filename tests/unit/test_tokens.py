@@ -10,7 +10,7 @@ import pytest
 
 from nepxy.config.secret import Secret
 from nepxy.errors import NepXyError
-from nepxy.http.tokens import Claims, issue_token, verify_token
+from nepxy.http.tokens import Claims, Verifier, issue_token, verify_token
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 CURRENT = Secret("current-secret-of-thirty-two-bytes!")
@@ -86,3 +86,26 @@ def test_an_empty_secret_verifies_nothing() -> None:
     token = signed(GOOD, secret=PREVIOUS)
     with pytest.raises(NepXyError, match="TOKEN_INVALID"):
         verify_token(token, secrets=(CURRENT, Secret("")), now=NOW, leeway_s=30)
+
+
+def test_a_remembered_token_expires_and_loses_its_key_all_the_same() -> None:
+    verifier, token = Verifier(), signed(GOOD)
+    keys, others = (CURRENT, PREVIOUS), (Secret("z" * 40), Secret(""))
+    for _ in range(2):
+        assert verifier.verify(token, secrets=keys, now=NOW, leeway_s=0).subject == "acme"
+
+    with pytest.raises(NepXyError, match="TOKEN_EXPIRED"):
+        verifier.verify(token, secrets=keys, now=NOW + timedelta(seconds=60), leeway_s=0)
+    with pytest.raises(NepXyError, match="TOKEN_NOT_YET_VALID"):
+        verifier.verify(token, secrets=keys, now=NOW - timedelta(seconds=60), leeway_s=0)
+    with pytest.raises(NepXyError, match="TOKEN_INVALID"):
+        verifier.verify(token, secrets=others, now=NOW, leeway_s=0)
+    with pytest.raises(NepXyError, match="TOKEN_INVALID"):
+        verifier.verify(f"{token}x", secrets=keys, now=NOW, leeway_s=0)
+
+
+def test_only_so_many_tokens_are_remembered_and_all_are_verified() -> None:
+    verifier = Verifier(tokens_max=2)
+    for subject in ("a", "b", "c", "a"):
+        token = signed({**GOOD, "sub": subject})
+        assert verifier.verify(token, secrets=(CURRENT,), now=NOW, leeway_s=0).subject == subject
