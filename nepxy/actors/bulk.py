@@ -101,6 +101,8 @@ class BulkRunner(LoopActor):
         """What an operator reads of it."""
         if FIRST_SHARD not in self._ownership.epochs:
             return "another node pulls the levers"
+        if not self._may_pull():
+            return "waits until an operator releases the engine after the restore"
         return f"pulls {len(self._pulling)} levers" if self._pulling else "waits for a lever to pull"
 
     def on_receive(self, message: Any) -> None:
@@ -123,10 +125,15 @@ class BulkRunner(LoopActor):
             case _:
                 raise TypeError(f"the bulk runner does not take {type(message).__name__}")
 
+    def _may_pull(self) -> bool:
+        """Not on rows out of a backup, either: a run that was stopped or ended since would go on there by itself."""
+        restored = self._ownership.restored
+        return FIRST_SHARD in self._ownership.epochs and not (restored is not None and restored.held)
+
     def _look(self) -> None:
         if self._looking:
             return
-        if FIRST_SHARD not in self._ownership.epochs:
+        if not self._may_pull():
             self._look_later()
             return
         self._looking = True
@@ -166,13 +173,13 @@ class BulkRunner(LoopActor):
         """Do items while there are any; whatever stands in the way ends it, and the next look goes on."""
         pace_s = 60.0 / run.per_minute
         limit = max(1, int(AT_ONCE_S / pace_s))
-        while FIRST_SHARD in self._ownership.epochs:
+        while self._may_pull():
             items = await self._store.next_items(run.run_id, limit=limit)
             if not items:
                 return
             for item in items:
                 await self._wait_turn(run.run_id, pace_s)
-                if FIRST_SHARD not in self._ownership.epochs:
+                if not self._may_pull():
                     return
                 outcome = await self._command(run, item)
                 await self._store.item_done(run.run_id, item.n, outcome)

@@ -48,6 +48,8 @@ class EngineSet:
     is_new: bool = True
     restored: Restored | None = None
     """Of `release_restored`: how the last restore stands now."""
+    changed: tuple[str, ...] = ()
+    """Of `reload_secrets`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

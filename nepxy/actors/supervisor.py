@@ -553,7 +553,7 @@ class Supervisor(LoopActor):
             return
         self._steering.writing += message.command in SETS
         self.pipe_to_self(
-            _kept(self._parts.store, message),
+            _kept(self._parts.store, message, self._hooks),
             on_result=lambda done: done,
             on_error=lambda error: EngineNotSet(message=message, error=error),
             name="supervisor-command",
@@ -570,7 +570,6 @@ class Supervisor(LoopActor):
         if not done.is_new:
             reply(message.reply_to, EngineAnswer(engine=self._view(), answer=COMMAND_REPEATED))
             return
-        changed: tuple[str, ...] = ()
         match message.command:
             case EngineCommand.RESUME_INTAKE:
                 steering.drains_here = None
@@ -580,17 +579,11 @@ class Supervisor(LoopActor):
                 self._helpers.sweep_anew()
             case EngineCommand.RELEASE_RESTORED:
                 self._restored(done.restored)
-            case EngineCommand.RELOAD_SECRETS if self._hooks.reload_secrets is not None:
-                try:
-                    changed = self._hooks.reload_secrets()
-                except NepXyError as refused:
-                    _fail(message.reply_to, refused)
-                    return
             case _:
                 pass
         by = message.by
         log.warning("engine.controlled", command=message.command.value, who=by.who, reason=by.reason)
-        reply(message.reply_to, EngineAnswer(engine=self._view(), changed=changed))
+        reply(message.reply_to, EngineAnswer(engine=self._view(), changed=done.changed))
 
     def _webhook(self, message: WebhookArrived) -> None:
         webhook = message.webhook
@@ -885,9 +878,13 @@ class Supervisor(LoopActor):
         self.runtime.tell_or_dead_letter(ref, message)
 
 
-async def _kept(store: Store, message: CommandEngine) -> EngineSet:
+async def _kept(store: Store, message: CommandEngine, hooks: Hooks) -> EngineSet:
     """Write a command down."""
     command, by = message.command, message.by
+    changed: tuple[str, ...] = ()
+    if command is EngineCommand.RELOAD_SECRETS and hooks.reload_secrets is not None:
+        # Before its row: a reload that is refused must not use up its key, or given again it would be called done.
+        changed = hooks.reload_secrets()
     if command in SETS:
         controls = await store.set_engine(command.value, engine_values(message), by)
         return EngineSet(message=message, controls=controls)
@@ -895,7 +892,7 @@ async def _kept(store: Store, message: CommandEngine) -> EngineSet:
         is_new = await store.release_restored(by, reposts_for_h(message.reposts_for_h) * 3600)
         return EngineSet(message=message, controls=None, is_new=is_new, restored=await store.restored())
     is_new = await store.note_command("supervisor", command.value, by)
-    return EngineSet(message=message, controls=None, is_new=is_new)
+    return EngineSet(message=message, controls=None, is_new=is_new, changed=changed)
 
 
 def _webhook_event(message: WebhookArrived, reference: Any) -> Deliver:

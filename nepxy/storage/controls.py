@@ -75,8 +75,9 @@ WITH before AS (SELECT paused, paused_reason FROM app.provider_controls WHERE pr
 done AS (
     INSERT INTO app.provider_controls AS c (provider, paused, paused_reason, paused_by, paused_at, shortfall_amount,
         shortfall_currency, shortfall_at)
-    VALUES (%(provider)s, %(paused)s, %(reason)s, %(who)s, CASE WHEN %(paused)s THEN now() END, %(amount)s,
-        %(currency)s, CASE WHEN %(amount)s::bigint IS NOT NULL THEN now() END)
+    SELECT %(provider)s, %(paused)s, %(reason)s, %(who)s, CASE WHEN %(paused)s THEN now() END, %(amount)s,
+        %(currency)s, CASE WHEN %(amount)s::bigint IS NOT NULL THEN now() END
+    WHERE {NEW_COMMAND}
     ON CONFLICT (provider) DO UPDATE SET paused = excluded.paused, paused_reason = excluded.paused_reason,
         paused_by = excluded.paused_by, paused_at = excluded.paused_at,
         shortfall_amount = excluded.shortfall_amount, shortfall_currency = excluded.shortfall_currency,

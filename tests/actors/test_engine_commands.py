@@ -106,6 +106,8 @@ def test_secrets_are_taken_by_whoever_holds_them_and_a_refusal_is_told() -> None
         town, lambda reply_to: CommandEngine(command=EngineCommand.RELOAD_SECRETS, by=BY, reply_to=reply_to)
     )
     assert [type(error) for error in reply.errors] == [ConfigError]
+    commands = [row for row in town.store.commands if row[1] == "reload_secrets"]
+    assert len(commands) == 1, "what was not done is not in the log as done, and its key is not used up"
 
 
 def test_a_limit_on_memory_holds_and_goes_back() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nepxy.engine.payout import Payout, Status
+from nepxy.storage import restored
 from tests.http.steering import Steered
 from tests.http.support import bearer, code_of, fields_of
 
@@ -174,9 +175,11 @@ async def test_what_failed_is_reopened_only_by_a_second_person_and_under_new_ref
     path = "/v1/admin/providers/TMONEY/retry-failed"
     dry = await steered.post(path, body | {"dry_run": True})
     assert (await dry.json())["count"] == 2
-    response = await steered.post(path, body)
+    response = await steered.post(path, body | {"amount_max": 10**9})
     waits = await response.json()
     assert (response.status, waits["outcome"], waits["count"]) == (202, "SECOND_PERSON_NEEDED", 2)
+    most = waits["proposal"]["arguments"]["amount_max"]
+    assert most == 2000, "no more than was selected when it was proposed, whatever its proposer allowed"
     approve = waits["proposal"]["links"]["approve"]
     assert await code_of(await steered.post(approve, {"reason": "I agree"})) == "SECOND_PERSON_IS_THE_FIRST"
     response = await steered.post(approve, {"reason": "I agree"}, who="bea")
@@ -188,6 +191,25 @@ async def test_what_failed_is_reopened_only_by_a_second_person_and_under_new_ref
         row = await steered.row(payout)
         assert row["generation"] == payout.generation + 1
         assert row["status"] in ("PENDING", "SENT", "CONFIRMED")
+
+
+async def test_on_rows_out_of_a_backup_no_lever_is_pulled_until_the_engine_is_released(
+    steered: Steered,
+) -> None:
+    """The run may have been stopped, or have ended, after the backup was taken."""
+    await asyncio.to_thread(restored.mark, steered.desk.database, why="drill", who="operator:cli")
+    async with asyncio.timeout(20):
+        while not ((await steered.get("/v1/admin/engine"))["restored"] or {}).get("held"):
+            await asyncio.sleep(0.1)
+    reviewed = steered.a_payout(Status.REVIEW)
+    _, answer = await pull(steered, "poll", {"status": "REVIEW"})
+    run_id = answer["run"]["run_id"]
+    await asyncio.sleep(3)  # longer than it rests between two looks
+    assert (await steered.get(f"{BULK}/{run_id}"))["done"] == 0
+    assert (await steered.row(reviewed))["version"] == reviewed.version
+    order = {"target": "supervisor", "command": "release_restored", "reason": "it was looked into"}
+    assert (await steered.post("/v1/admin/control", order)).status == 200
+    assert (await ended(steered, run_id))["done"] == 1
 
 
 async def test_a_lever_pulled_twice_under_one_key_is_pulled_once(steered: Steered) -> None:

@@ -303,6 +303,19 @@ async def test_another_operator_approves_and_the_very_command_is_done(
     assert (await steered.get("/v1/admin/proposals"))["proposals"] == []
 
 
+@pytest.mark.parametrize("change", ["disabled_at = now()", "scopes = 'admin:read'"])
+async def test_nobody_is_the_second_person_to_one_who_may_give_no_commands_any_more(
+    start_steered: StartSteered, change: str
+) -> None:
+    steered = await start_steered(PROD_LIKE)
+    _, proposal = await proposed(steered, Status.REVIEW, "confirm")
+    steered.desk.database.execute_sql(f"UPDATE app.operators SET {change} WHERE operator_id = 'ann'")
+    response = await steered.post(proposal["links"]["approve"], {"reason": "I looked, too"}, who="bea")
+    assert await code_of(response) == "PROPOSAL_CLOSED"
+    rows = steered.desk.rows("SELECT status FROM app.mobile_money_payouts")
+    assert rows == [("REVIEW",)]
+
+
 async def test_a_proposal_is_for_the_payout_as_it_was_looked_at(start_steered: StartSteered) -> None:
     steered = await start_steered(PROD_LIKE)
     payout, proposal = await proposed(steered, Status.REVIEW, "confirm")

@@ -75,6 +75,19 @@ def test_a_command_sent_twice_is_done_once(database: peewee.PostgresqlDatabase) 
     assert len(audited(database)) == 2
 
 
+def test_a_pause_sent_twice_does_not_come_back_after_it_was_lifted(
+    database: peewee.PostgresqlDatabase,
+) -> None:
+    """As where the first answer was lost, and another node takes the second."""
+    once = By(who="operator:ama", reason="slow", command_id="p-1")
+    for _ in range(2):
+        set_paused(database, "TMONEY", paused=True, reason="slow", who=once.who, by=once)
+        set_paused(database, "TMONEY", paused=False, reason="", who="operator:bea")
+    set_paused(database, "TMONEY", paused=True, reason="slow", who=once.who, by=once)
+    assert controls(database).providers["TMONEY"].paused_by == "", "what came later still holds"
+    assert [row[1] for row in audited(database)] == ["pause", "resume", "resume"]
+
+
 def test_the_engines_controls_begin_open_and_are_kept(database: peewee.PostgresqlDatabase) -> None:
     assert controls(database).engine == EngineControls()
     closed: dict[str, Any] = {"intake_open": False, "intake_reason": "slow", "intake_by": "operator:ama"}

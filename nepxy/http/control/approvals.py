@@ -6,6 +6,7 @@ from typing import Final
 
 from nepxy.config.masking import mask_text
 from nepxy.errors import CommandRefused, RequestError, Unavailable
+from nepxy.http.auth import ADMIN_WRITE, allows
 from nepxy.http.control.dispatch import give
 from nepxy.http.control.given import Answered, Given, who
 from nepxy.http.control.orders import Order, target_of
@@ -14,7 +15,7 @@ from nepxy.http.ids import as_transaction_id
 from nepxy.http.operator_views import proposal_view
 from nepxy.http.parts import Parts
 from nepxy.storage.audit import KeptCommand, keep_command
-from nepxy.storage.people import OperatorRecord
+from nepxy.storage.people import OperatorRecord, find_operator
 from nepxy.storage.proposals import Proposal, claim_proposal, find_proposal, note_outcome
 
 APPROVED: Final = "APPROVED"
@@ -35,6 +36,7 @@ async def approve(
         raise CommandRefused(
             "SECOND_PERSON_IS_THE_FIRST", "you proposed this command: another operator must approve it"
         )
+    await _check_proposer(parts, proposal)
     await _claim(parts, operator, proposal, APPROVED)
     await _keep(parts, operator, proposal, order, "approve", request_id)
     given = Given(
@@ -86,6 +88,15 @@ async def _found(parts: Parts, proposal_id: str) -> Proposal:
     if proposal is None:
         raise CommandRefused("PROPOSAL_NOT_FOUND", f"there is no proposal {proposal_id[:80]}")
     return proposal
+
+
+async def _check_proposer(parts: Parts, proposal: Proposal) -> None:
+    """Two persons stand behind it only while the first one still may give commands."""
+    proposer = await parts.apart.run(find_operator, proposal.proposed_by.partition(":")[2])
+    if proposer is None or proposer.disabled or not allows(proposer.scopes, ADMIN_WRITE):
+        raise CommandRefused(
+            "PROPOSAL_CLOSED", f"{proposal.proposed_by} may give no commands any more: give it anew yourself"
+        )
 
 
 async def _claim(parts: Parts, operator: OperatorRecord, proposal: Proposal, state: str) -> None:

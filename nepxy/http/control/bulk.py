@@ -294,8 +294,7 @@ async def _proposed(
         proposed_by=given.who,
         target=str(target),
         command=word,
-        arguments=arguments
-        | {"dry_run": False, "count_max": len(selection.found), "amount_max": order.amount_max or most},
+        arguments=arguments | {"dry_run": False, "count_max": len(selection.found), "amount_max": most},
         reason=mask_text(order.reason, REASON_BYTES_MAX),
         holds_s=PROPOSAL_HOLDS_S,
     )

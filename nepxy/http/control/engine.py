@@ -22,7 +22,7 @@ from nepxy.actors.commands import (
 )
 from nepxy.actors.messages import DescribeEngine, EngineView
 from nepxy.config.masking import mask_text
-from nepxy.errors import CommandRefused, FieldProblem, InvariantViolation, ValidationFailed
+from nepxy.errors import CommandRefused, ConfigError, FieldProblem, InvariantViolation, ValidationFailed
 from nepxy.http.control.bulk import retry_failed
 from nepxy.http.control.engine_words import (
     engine_what,
@@ -149,7 +149,11 @@ async def command_supervisor(
         shown = engine_view(view, version=settings.app_version)
         return Answered(status=200, document=document | {"replayed": True, "engine": shown})
     message = CommandEngine(command=command, by=_by(given, order), **order.arguments())
-    answer = await parts.engine.ask(message)
+    try:
+        answer = await parts.engine.ask(message)
+    except ConfigError as refused:
+        await parts.apart.run(audit.keep_command, _kept(given, order, target, word, refused.code))
+        raise
     if not isinstance(answer, EngineAnswer):
         raise InvariantViolation("INVARIANT_VIOLATED", f"the engine answered {type(answer).__name__}")
     parts.engine_view.forget()
@@ -217,22 +221,27 @@ async def _refuse(
         return
     if answer.answer == VALUE_NOT_VALID:
         raise ValidationFailed([FieldProblem(answer.field, answer.problem)])
-    kept = audit.KeptCommand(
-        who=given.who,
-        command=word,
-        target=str(target),
-        reason=mask_text(order.reason, REASON_BYTES_MAX),
-        outcome=answer.answer,
-        arguments=order.arguments(),
-        approved_by=given.second_person,
-        request_id=given.request_id,
-    )
     if answer.answer == COMMAND_NOT_VALID:
+        kept = _kept(given, order, target, word, answer.answer)
         await parts.apart.run(audit.keep_command, kept)
         shown = ", ".join(valid)
         raise CommandRefused(answer.answer, f"{answer.problem}; valid now: {shown}", valid=valid)
     # What was asked of a provider is in the log already, with its answer.
     raise CommandRefused(answer.answer, answer.problem, valid=valid)
+
+
+def _kept(given: Given, order: Order, target: Target, word: str, outcome: str) -> audit.KeptCommand:
+    """A command that was refused, for the audit log; its key is not used up."""
+    return audit.KeptCommand(
+        who=given.who,
+        command=word,
+        target=str(target),
+        reason=mask_text(order.reason, REASON_BYTES_MAX),
+        outcome=outcome,
+        arguments=order.arguments(),
+        approved_by=given.second_person,
+        request_id=given.request_id,
+    )
 
 
 def _document(target: Target, word: str, what: str, what_next: str) -> dict[str, Any]:
