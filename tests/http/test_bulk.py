@@ -11,7 +11,7 @@ import pytest
 from nepxy.engine.payout import Payout, Status
 from nepxy.storage import restored
 from tests.http.steering import Steered
-from tests.http.support import bearer, code_of, fields_of
+from tests.http.support import PHONE, bearer, code_of, fields_of
 
 BULK = "/v1/admin/bulk"
 FAST = 6000
@@ -163,6 +163,21 @@ async def test_a_wrong_field_is_named(steered: Steered, fields: dict[str, Any], 
     response = await steered.post(BULK, body | fields)
     assert response.status == 422
     assert field in await fields_of(response)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_number_is_not_kept_with_a_lever(steered: Steered, dry_run: bool) -> None:
+    pending(steered, 1)
+    response = await steered.post(
+        BULK,
+        {"command": "cancel", "selector": {"phone": PHONE}, "reason": "it is a test", "dry_run": dry_run},
+    )
+    assert response.status == 422
+    assert list(await fields_of(response)) == ["selector.phone"]
+    kept = steered.desk.rows(
+        "SELECT arguments::text FROM app.audit_log UNION ALL SELECT selector::text FROM app.bulk_runs"
+    )
+    assert not [row for row in kept if PHONE in row[0]]
 
 
 async def test_what_failed_is_reopened_only_by_a_second_person_and_under_new_references(

@@ -30,7 +30,6 @@ from nepxy.cli.ops.selecting import (
     ErrorOption,
     InDoubtOption,
     OlderThanOption,
-    PhoneOption,
     ProviderOption,
     ReferenceOption,
     RetryableOption,
@@ -93,7 +92,6 @@ def _lever(name: str, what: str) -> None:
         error: ErrorOption = "",
         amount_min: AmountMinOption = None,
         amount_max: AmountMaxOption = None,
-        phone: PhoneOption = "",
         reference: ReferenceOption = "",
         force: Annotated[bool, typer.Option("--force", help="Needed for payouts in a final state.")] = False,
         dry_run: DryRunOption = False,
@@ -110,7 +108,7 @@ def _lever(name: str, what: str) -> None:
             selector = selector_of(
                 status=status, provider=provider, client=client, stuck_for=stuck_for, older_than=older_than,
                 in_doubt=in_doubt, retryable=retryable, error=error, amount_min=amount_min, amount_max=amount_max,
-                phone=phone, reference=reference,
+                reference=reference,
             )  # fmt: skip
             if not selector:
                 raise Refused(

@@ -187,6 +187,10 @@ def _search(parts: Parts, selector: dict[str, Any]) -> PayoutSearch:
     """Raises `ValidationFailed`: the selector selects nothing in particular, or could read all of history."""
     try:
         filters = read_query(PayoutFilters, selector)
+        if filters.phone is not None:
+            # A lever's selector is kept: with its run, in the audit log, in a proposal. Numbers are not.
+            hint = "find them in the list, and name them by reference or client_id"
+            raise ValidationFailed([FieldProblem("phone", "selects no payouts for a lever", hint)])
         if not filters.model_dump(exclude_defaults=True):
             raise ValidationFailed([FieldProblem("selector", "is empty", "name at least one filter")])
         return filters.search(parts.now())
