@@ -135,6 +135,13 @@ class OnCall:
             found: dict[str, Any] = await answer.json()
             return found
 
+    async def turn(self, **knobs: float) -> None:
+        """Set the sandbox's faults."""
+        async with self.client.session.post(
+            f"{self.town.sandbox_base}/_sandbox/faults", json=knobs
+        ) as answer:
+            assert answer.status == 200, await answer.text()
+
     def audited(self) -> list[tuple[str, str, str]]:
         """Who, target and command of every audit row, oldest first."""
         with closing(psycopg2.connect(self.town.database_url)) as connection, connection.cursor() as cursor:
