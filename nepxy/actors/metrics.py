@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,7 +12,7 @@ from nepxy.engine.breaker import BreakerState
 from nepxy.engine.events import Work
 from nepxy.engine.gate import Gate, Kind
 from nepxy.engine.outcomes import OutcomeClass
-from nepxy.engine.payout import Status
+from nepxy.engine.payout import Payout, Status
 from nepxy.engine.reconcile import VERDICTS, ReportKind
 from nepxy.engine.runtime import DeadLetterReason
 from nepxy.storage.in_doubt import DoubtFigures
@@ -89,6 +90,7 @@ class EngineMetrics:
 
     def __init__(self, registry: CollectorRegistry, providers: Iterable[str]) -> None:
         """Create all metrics, with every known combination of labels, so that zero is no gap."""
+        self._state_s: dict[tuple[str, Status], Histogram] = {}
         self.attempts = Counter(
             "payout_attempts_total", "Attempts by how they ended.", ("provider", "result"), registry=registry
         )
@@ -255,6 +257,19 @@ class EngineMetrics:
             buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
             registry=registry,
         )
+        self.loop_lag_s = Histogram(
+            "nepxy_loop_lag_seconds",
+            "How late the event loop runs what is due.",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5),
+            registry=registry,
+        )
+        self.state_s = Histogram(
+            "nepxy_payout_state_seconds",
+            "How long payouts were in a state that they left.",
+            ("provider", "state"),
+            buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400),
+            registry=registry,
+        )
         self.journal_depth = Gauge(
             "nepxy_journal_waiting", "Writes that wait for a commit.", registry=registry
         )
@@ -324,6 +339,10 @@ class EngineMetrics:
             for status in Status:
                 if status.is_final:
                     self.settled.labels(provider, status.value)
+            self._state_s |= {
+                (provider, status): self.state_s.labels(provider, status.value)
+                for status in (Status.PENDING, Status.SENT)
+            }
             self.of_provider(provider)
             for gauge in (
                 self.in_doubt,
@@ -405,6 +424,12 @@ class EngineMetrics:
         self.settled.labels(provider, status.value).inc()
         if status is Status.CONFIRMED:
             self.attempts.labels(provider, "CONFIRMED").inc()
+
+    def state_left(self, before: Payout, now: datetime) -> None:
+        """A payout has left the state of this row."""
+        since, seconds = before.in_state_since, self._state_s.get((before.provider, before.status))
+        if since is not None and seconds is not None:
+            seconds.observe(max(0.0, (now - since).total_seconds()))
 
     def actor_started(self, kind: str) -> None:
         """See `RuntimeObserver`."""

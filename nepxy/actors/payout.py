@@ -442,6 +442,8 @@ class PayoutActor(LoopActor):
         )
         if decision.is_intent or newly_known:
             self._announce(payout)
+        if payout.status is not before.status:
+            metrics.state_left(before, self._now())
         fields = self._fields() | {"why": payout.status_reason, "request_id": deliver.request_id}
         if payout.status.is_final:
             metrics.payout_settled(payout.provider, payout.status)

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import peewee
 import structlog
-import uuid_utils.compat as uuids
+import uuid_utils as uuids
 import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -32,6 +32,7 @@ from nepxy.actors.context import EngineParts, Ownership
 from nepxy.actors.engine_control import Hooks
 from nepxy.actors.journal import Journal
 from nepxy.actors.journal_writer import JournalWriter
+from nepxy.actors.loop_lag import watch_loop_lag
 from nepxy.actors.messages import DescribeEngine, Drain, EngineView
 from nepxy.actors.metrics import EngineMetrics
 from nepxy.actors.moves import Moves
@@ -123,6 +124,7 @@ class _Process:
         self._journal_writers: list[Any] = []
         self._registry = CollectorRegistry()
         self._hooks = Hooks()
+        self._lag_watch: asyncio.Task[None] | None = None
         self._moves = Moves()
 
     async def run(self) -> int:
@@ -167,6 +169,8 @@ class _Process:
             self._ready(port)
         await self._stop.wait()
         log.info("engine.stopping", reason=self._died or "asked to")
+        if self._lag_watch is not None:
+            self._lag_watch.cancel()
         unrecorded = await self._drain(journal, supervisor, runner.app)
         await runner.cleanup()
         await _stop(supervisor)
@@ -243,6 +247,7 @@ class _Process:
     ) -> tuple[LoopActorRef[Journal], LoopActorRef[Supervisor], DatabaseStore]:
         settings = self._settings
         metrics = EngineMetrics(self._registry, settings.providers)
+        self._lag_watch = asyncio.get_running_loop().create_task(watch_loop_lag(metrics.loop_lag_s))
         runtime = Runtime(scheduler=LoopScheduler(), observer=metrics)
         node_id = f"{socket.gethostname()}-{os.getpid()}-{str(uuids.uuid4())[:8]}"
         store = DatabaseStore(

@@ -147,6 +147,13 @@ class Payout:
         """Whether money may be on its way under the current reference without an answer from the provider."""
         return self.is_at_provider and not self.is_taken
 
+    @property
+    def in_state_since(self) -> datetime | None:
+        """When it came into its state, where the row tells: before the first attempt, and since the last one."""
+        if self.status is Status.PENDING:
+            return self.created_at if self.attempt_count == 0 else None
+        return self.last_attempt_at if self.status is Status.SENT else None
+
     def moved(self, to: Status, reason: str, *, by_operator: bool = False, **changes: Any) -> Self:
         """The next version of this payout.
 

@@ -60,6 +60,9 @@ class Parts:
     """`reread()` takes the files' current ones: for SIGHUP."""
     candidates: Mapping[str, Candidate]
     """The providers as routing sees them, but for their pauses."""
+    known: frozenset[str]
+    enabled: frozenset[str]
+    """Those that are switched on and have an adapter."""
     database_up: SharedCheck[bool]
     engine_view: SharedCheck[EngineView]
     migrations_pending: SharedCheck[tuple[str, ...]]
@@ -105,7 +108,7 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
     async def in_flight() -> list[MoneyFigures]:
         return await front.reader.run(in_flight_figures)
 
-    auth = front.settings.auth
+    auth, providers = front.settings.auth, front.settings.providers
     secrets = LiveSecrets(front.settings)
     apart = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
     watching = front.reader.apart(connections_max=APART_MAX, wait_s=APART_WAIT_S)
@@ -136,6 +139,8 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         metrics=metrics,
         secrets=secrets,
         candidates=_candidates(front),
+        known=frozenset(providers),
+        enabled=frozenset(name for name, one in providers.items() if one.enabled and name in front.adapters),
         database_up=SharedCheck("database", database_up, wait_s=DATABASE_WAIT_S, fresh_s=FRESH_S),
         engine_view=SharedCheck("engine", engine_view, wait_s=ENGINE_WAIT_S, fresh_s=FRESH_S),
         in_flight=SharedCheck("in_flight", in_flight, wait_s=IN_FLIGHT_WAIT_S, fresh_s=IN_FLIGHT_FRESH_S),

@@ -151,12 +151,10 @@ async def cancel(request: web.Request) -> web.Response:
 
 
 def _circumstances(parts: Parts) -> Circumstances:
-    providers = parts.front.settings.providers
-    enabled = (name for name, one in providers.items() if one.enabled and name in parts.front.adapters)
     return Circumstances(
         now=parts.now(),
-        known=frozenset(providers),
-        enabled=frozenset(enabled),
+        known=parts.known,
+        enabled=parts.enabled,
         requires={name: one.capabilities.requires for name, one in parts.front.adapters.items()},
     )
 
