@@ -6,7 +6,8 @@ import sys
 from typing import Annotated, Any, Final
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from nepxy.cli.ops.api import Api, JsonObject, segment
@@ -148,29 +149,24 @@ def explanation(document: JsonObject) -> RenderableType:
         ("next", fields({"what": following.get("what"), "at": following.get("at")})),
         ("blocked by", Text("\n".join(map(str, blockers)) or "nothing")),
         ("evidence", table(document.get("evidence", ()), EVIDENCE, nothing="none yet")),
-        ("commands that are safe now", table(map(_as_typed(document), document["commands"]), SAFE)),
+        ("commands that are safe now", Group(*(_as_typed(document, row) for row in document["commands"]))),
     )
 
 
 EVIDENCE: Final[tuple[Column, ...]] = (
     ("at", "at"), ("source", "source"), ("says", "says"), ("reference", "reference"), ("attempt", "attempt"),
 )  # fmt: skip
-SAFE: Final[tuple[Column, ...]] = (("command", "command"), ("does", "does"))
 
 
-def _as_typed(document: JsonObject) -> Any:
-    def typed(row: Row) -> Row:
-        needs = row.get("needs") or []
-        options = "".join(
-            f" --{need} WHY" if need == "reason" else f" --{need}"
-            for need in needs
-            if need != "second_person"
-        )
-        second = " (a second person approves)" if "second_person" in needs else ""
-        line = f"nepxy payouts {row['command']} {document['transaction_id']}{options}"
-        return {"command": line, "does": f"{row['does']}{second}"}
-
-    return typed
+def _as_typed(document: JsonObject, row: Row) -> RenderableType:
+    """A command as it is typed, and below it what it does."""
+    needs = row.get("needs") or []
+    options = [
+        f"--{need} WHY" if need == "reason" else f"--{need}" for need in needs if need != "second_person"
+    ]
+    line = " ".join(("nepxy payouts", row["command"], document["transaction_id"], *options))
+    second = " A second person has to approve it." if "second_person" in needs else ""
+    return Group(Text(f"$ {line}", style="bold"), Padding(Text(f"{row['does']}{second}"), (0, 0, 0, 4)))
 
 
 @payouts.command("events")

@@ -70,8 +70,9 @@ def print_json(document: JsonObject, *, in_one_line: bool = False) -> None:
 def table(rows: Iterable[Row], columns: Sequence[Column], *, nothing: str = "nothing") -> RenderableType:
     """One line a row; `nothing` is said instead where there is none."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading, _ in columns:
-        made.add_column(heading, overflow="fold")
+    for n, (heading, _) in enumerate(columns):
+        # What a row is named by is copied into the next command: it is never broken.
+        made.add_column(heading, overflow="fold", no_wrap=n == 0)
     count = 0
     for count, row in enumerate(rows, start=1):  # noqa: B007 - the count is what is wanted
         made.add_row(*(cell(row.get(of) if isinstance(of, str) else of(row)) for _, of in columns))
