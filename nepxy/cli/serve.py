@@ -208,6 +208,7 @@ class _Process:
             connections_max=connections_max,
             statement_timeout_s=database.statement_timeout_s,
             connect_timeout_s=database.connect_timeout_s,
+            waiting_max=database.reads_waiting_max,
         )
 
     async def _check_database(self, reader: Reader) -> str:

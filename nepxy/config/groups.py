@@ -92,6 +92,10 @@ class DatabaseSettings(Group):
         8, "NEPXY_POOL_CONNECTIONS_MAX", ge=1, le=500,
         description="Connections that reads may hold at once; journal writers have their own.",
     )  # fmt: skip
+    reads_waiting_max: int = setting(
+        1000, "NEPXY_READS_WAITING_MAX", ge=1, le=100_000,
+        description="Reads that may wait for one of these connections; one more is answered with 503 and Retry-After.",
+    )  # fmt: skip
     journal_writers: int = setting(
         1, "NEPXY_JOURNAL_WRITERS", ge=1, le=32,
         description="Threads that commit state changes, with one connection each.",

@@ -26,6 +26,8 @@ class ProviderNow:
     """None: no account of it is configured here."""
     paused_reason: str | None = None
     """Why submits to it are paused; None: they are not."""
+    retries_paused_reason: str | None = None
+    """Why nothing that was tried before is sent again; None: retries go on."""
     resumes_with_balance: bool = False
     """Paused for want of money of ours, and resumed by the engine once it is there."""
     held: bool = False
@@ -235,6 +237,7 @@ class _Words:
         known = (
             (provider.capabilities is None, f"No account of {payout.provider} is configured here."),
             (paused, f"{payout.provider} is paused: {_safe(provider.paused_reason or '')}."),
+            (self._retry_is_held, f"{self._retries_paused()}."),
             (
                 provider.breaker_open,
                 f"{payout.provider} failed too often, so calls wait until it is tried again.",
@@ -276,6 +279,8 @@ class _Words:
             return self.now
         if provider.capabilities is None or provider.paused_reason is not None or provider.held:
             return None
+        if self._retry_is_held:
+            return None
         later = payout.attempt_count > 0 and payout.next_retry_at is not None
         return max(payout.next_retry_at or self.now, self.now) if later else self.now
 
@@ -285,6 +290,8 @@ class _Words:
             return None
         if self._answer_is_due_later:
             return payout.answer_by
+        if self._retry_is_held:
+            return payout.expires_at
         if not self._can_be_asked:
             waits = payout.status is Status.SENT and self.now < payout.expires_at
             return payout.expires_at if waits else None
@@ -309,6 +316,8 @@ class _Words:
             return (
                 f"{payout.provider} is paused{why}: it is sent once {balance}an operator resumes it; {limit}."
             )
+        if self._retry_is_held:
+            return f"{self._retries_paused()}; {limit}."
         if payout.attempt_count > 0 and payout.next_retry_at is not None and payout.next_retry_at > self.now:
             return f"It is sent again by itself {self._at(payout.next_retry_at)}; {limit}."
         return f"It is sent as soon as {payout.provider} has a place for it; {limit}."
@@ -325,6 +334,8 @@ class _Words:
         waits = f", or as soon as {payout.provider} reports it" if webhook else ""
         if self._answer_is_due_later and payout.answer_by is not None:
             return f"An answer may come until {_clock(payout.answer_by)}; after that it is looked into."
+        if self._retry_is_held:
+            return f"{self._retries_paused()}{waits}."
         if not self._can_be_asked:
             told = f"It moves on when {payout.provider} reports it" if webhook else "It is kept in view"
             until = f", or when a person looks at it after {_clock(payout.expires_at)}"
@@ -344,15 +355,41 @@ class _Words:
 
     @property
     def _can_be_asked(self) -> bool:
-        capabilities = self.provider.capabilities
-        payout = self.payout
+        return self._has_a_question or self._can_be_repeated
+
+    @property
+    def _has_a_question(self) -> bool:
+        """Whether the provider can be asked without sending anything again."""
+        capabilities, payout = self.provider.capabilities, self.payout
         if capabilities is None or not payout.is_at_provider:
             return False
         by_theirs = payout.provider_ref is not None and capabilities.status_by_provider_ref
-        by_repeating = capabilities.resend_allowed and payout.is_unresolved and not payout.repeat_barred
-        # Repeating is the engine's alone: in REVIEW a person decides.
-        repeats = by_repeating and payout.status is Status.SENT
-        return by_theirs or capabilities.lookup_by_reference or repeats
+        return by_theirs or capabilities.lookup_by_reference
+
+    @property
+    def _can_be_repeated(self) -> bool:
+        """Repeating is the engine's alone: in REVIEW a person decides."""
+        capabilities, payout = self.provider.capabilities, self.payout
+        if capabilities is None or not payout.is_at_provider or payout.status is not Status.SENT:
+            return False
+        return capabilities.resend_allowed and payout.is_unresolved and not payout.repeat_barred
+
+    @property
+    def _retry_is_held(self) -> bool:
+        """Whether what comes next would be sent a second time, and operators have stopped that."""
+        if self.provider.retries_paused_reason is None or self.now >= self.payout.expires_at:
+            return False
+        if self.payout.status is Status.PENDING:
+            return self.payout.attempt_count > 0
+        return self._can_be_repeated and not self._has_a_question
+
+    def _retries_paused(self) -> str:
+        cause = _safe(self.provider.retries_paused_reason or "")
+        why = f" ({cause})" if cause else ""
+        return (
+            f"Retries to {self.payout.provider} are paused{why}: "
+            "it is sent again once an operator gives resume_retries"
+        )
 
     def _said(self, known: Mapping[str, str], otherwise: str) -> str:
         text = known.get(self.payout.status_reason, otherwise)

@@ -29,16 +29,18 @@ def valid_commands(parts: Parts, payout: Payout) -> tuple[str, ...]:
 
 
 async def provider_now(parts: Parts, name: str) -> ProviderNow:
-    """What the engine knows of a provider; if it does not answer, its pause is simply not mentioned."""
+    """What the engine knows of a provider; if it does not answer, its pauses are simply not mentioned."""
     adapter = parts.front.adapters.get(name)
     view = await parts.engine_view.answer()
     described = next((one for one in view.providers if one.name == name), None) if view else None
     held = view is not None and view.restored is not None and view.restored.held
     if described is None:
         return ProviderNow(capabilities=adapter.capabilities if adapter else None, held=held)
+    overrides = described.overrides
     return ProviderNow(
         capabilities=adapter.capabilities if adapter else None,
         paused_reason=described.paused_reason if described.paused else None,
+        retries_paused_reason=overrides.retries_paused_reason if overrides.retries_paused else None,
         resumes_with_balance=described.resumes_by_itself,
         held=held,
         breaker_open=described.breaker == "open",

@@ -14,7 +14,7 @@ import peewee
 import psycopg2
 from playhouse.pool import MaxConnectionsExceeded
 
-from nepxy.errors import Unavailable
+from nepxy.errors import DatabaseUnavailable, Unavailable
 from nepxy.storage.address import Address, AddressedPool, AddressedPostgres
 
 P = ParamSpec("P")
@@ -149,7 +149,8 @@ def _address(url: str | Address) -> Address:
 class Reader:
     """Runs repository functions in threads, each with a pooled connection; nothing blocks the event loop.
 
-    At most `connections_max` run at once; a caller that finds no free one within `wait_s` gets a 503.
+    At most `connections_max` run at once and `waiting_max` wait for their turn; one more gets a 503, as does a caller
+    that finds no free connection within `wait_s`.
     """
 
     def __init__(
@@ -160,6 +161,7 @@ class Reader:
         statement_timeout_s: float,
         connect_timeout_s: float,
         wait_s: float = 5.0,
+        waiting_max: int = 1000,
         application_name: str = "nepxy",
     ) -> None:
         """Prepare the pool; nothing is connected yet."""
@@ -172,10 +174,12 @@ class Reader:
             **session_options(statement_timeout_s, application_name),
         )
         self.connections_max = connections_max
+        self.waiting_max = waiting_max
         self._made_by: dict[str, Any] = {
             "url": url,
             "statement_timeout_s": statement_timeout_s,
             "connect_timeout_s": connect_timeout_s,
+            "waiting_max": waiting_max,
         }
         self._threads = ThreadPoolExecutor(connections_max, thread_name_prefix="reader")
         self._counting = threading.Lock()
@@ -202,8 +206,12 @@ class Reader:
         """Run `function(database, ...)` in a thread and return what it returns.
 
         Raises:
-            Unavailable: `DATABASE_UNAVAILABLE`.
+            Unavailable: `DATABASE_UNAVAILABLE`; also where too many wait already: nothing was read.
         """
+        if self._waiting_count >= self.waiting_max:
+            raise DatabaseUnavailable(
+                f"{self.waiting_max} reads wait for a database connection: no more may", retry_after_s=1
+            )
 
         def read() -> T:
             self._moved(waiting=-1, in_use=1)

@@ -10,6 +10,7 @@ import peewee
 import pytest
 from prometheus_client import CollectorRegistry
 
+from nepxy.errors import Unavailable
 from nepxy.http.metrics import HttpMetrics
 from nepxy.storage.database import Reader
 
@@ -53,6 +54,29 @@ async def test_reads_are_counted_while_they_run_and_while_they_wait(reader: Read
     held.may_end.set()
     assert await asyncio.gather(*reads[:4]) == [1] * 4
     assert (shown("in_use"), shown("waiting")) == (0, 0)
+
+
+async def test_one_more_than_may_wait_is_refused_at_once_and_the_others_are_read(database_url: str) -> None:
+    reader = Reader(
+        database_url, connections_max=1, statement_timeout_s=10, connect_timeout_s=5, waiting_max=2
+    )
+    held = Held()
+    try:
+        reads = [asyncio.create_task(reader.run(held))]
+        assert await asyncio.to_thread(held.began.acquire, timeout=30)
+        reads += [asyncio.create_task(reader.run(held)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with pytest.raises(Unavailable, match="2 reads wait") as refused:
+            await reader.run(held)
+        assert refused.value.code == "DATABASE_UNAVAILABLE"
+        assert refused.value.headers() == {"Retry-After": "1"}
+
+        held.may_end.set()
+        assert await asyncio.gather(*reads) == [1] * 3
+        assert await reader.run(held) == 1
+    finally:
+        held.may_end.set()
+        reader.close()
 
 
 async def test_a_read_that_fails_gives_its_place_back(reader: Reader) -> None:

@@ -161,6 +161,34 @@ def test_a_paused_provider_is_named_with_the_reason() -> None:
     assert "TMONEY is paused (HTTP_403)" in said(a_payout(), paused)
 
 
+def test_what_waits_for_paused_retries_says_why_and_which_command_ends_it() -> None:
+    paused = replace(ASKABLE, retries_paused_reason="storm of time-outs")
+    tried = a_payout(status_reason="NOT_SENT", attempt_count=1)
+    assert "Retries to TMONEY are paused (storm of time-outs)" in said(tried, paused)
+    assert "resume_retries" in said(tried, paused)
+    told = explain.explained(tried, now=NOW, provider=paused)
+    assert told.next_at is None
+    assert any("storm of time-outs" in blocker for blocker in told.blockers)
+
+
+def test_paused_retries_hold_up_neither_a_first_attempt_nor_a_question() -> None:
+    paused = replace(ASKABLE, retries_paused_reason="storm")
+    for payout in (a_payout(), a_payout(Status.SENT, status_reason="IN_DOUBT")):
+        assert said(payout, paused) == said(payout)
+        assert not explain.explained(payout, now=NOW, provider=paused).blockers
+
+
+def test_what_could_only_be_repeated_waits_for_retries_too() -> None:
+    repeatable = ProviderNow(
+        capabilities=Capabilities(repeated_reference=RepeatedReference.REJECTS, status_by_provider_ref=False)
+    )
+    doubted = a_payout(Status.SENT, status_reason="IN_DOUBT", in_doubt_since=NOW)
+    assert "asked again" in said(doubted, repeatable)
+    held = replace(repeatable, retries_paused_reason="storm")
+    assert "Retries to TMONEY are paused (storm)" in said(doubted, held)
+    assert explain.explained(doubted, now=NOW, provider=held).next_at == doubted.expires_at
+
+
 def test_a_provider_that_cannot_be_asked_is_not_said_to_be_asked() -> None:
     deaf = ProviderNow(capabilities=Capabilities(status_by_provider_ref=False, webhooks=WebhookTrust.SIGNED))
     sent = a_payout(Status.SENT, status_reason="ACCEPTED_BY_PROVIDER", provider_ref=ProviderRef("T-1"))
