@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -127,6 +128,18 @@ _TABLE = (
         422,
         "Provider is switched off",
         "Use another provider, or wait until it is on again.",
+    ),
+    (
+        "LIMIT_EXCEEDED",
+        422,
+        "A limit of this client is reached",
+        "Send it again from `frees_at`, with the same key; without `frees_at`, only a smaller amount fits.",
+    ),
+    (
+        "CORRIDOR_NOT_SERVED",
+        422,
+        "Not served between these countries",
+        "Check sender.country and country; ask the operator for the corridors that are served.",
     ),
     # Operators' commands.
     ("TARGET_UNKNOWN", 422, "No such target", "Name supervisor, providers/NAME or payouts/ID."),
@@ -777,6 +790,72 @@ class ProviderDisabled(RequestError):
             self.fixed_code,
             f"{name} takes no new payouts now",
             fields=(FieldProblem("provider", "is switched off"),),
+        )
+
+
+class LimitExceeded(RequestError):
+    """422: the payout does not fit into one of its client's limits; nothing was stored, and the key may be used again.
+
+    Args:
+        limit: its name: a value of `nepxy.engine.limits.Limit`.
+        allowed: by the settings.
+        used: by this client's own payouts.
+        asked: by how much this payout would raise `used`.
+        currency: of an amount's limit, which is in its minor unit.
+        frees_at: from when it fits; None: never.
+    """
+
+    fixed_code = "LIMIT_EXCEEDED"
+
+    def __init__(
+        self,
+        limit: str,
+        *,
+        allowed: int,
+        used: int,
+        asked: int,
+        currency: str | None,
+        frees_at: datetime | None,
+    ) -> None:
+        self.limit = limit
+        self._figures: dict[str, str | int] = {"limit_max": allowed, "used": used, "asked": asked}
+        if currency is not None:
+            self._figures["currency"] = currency
+        if frees_at is not None:
+            self._figures["frees_at"] = frees_at.isoformat().replace("+00:00", "Z")
+        unit = f" in minor units of {currency}" if currency else ""
+        # Grouped: a long run of digits would be masked like a phone number.
+        figures = f"{used:,} of {allowed:,}{unit} are used, {asked:,} more would be too many"
+        field = {"AMOUNT": "amount", "RECEIVERS": "phone_e164"}.get(limit.partition("_")[0])
+        super().__init__(
+            self.fixed_code,
+            f"{limit} of this client: {figures}",
+            fields=(FieldProblem(field, f"goes beyond {limit}: {figures}"),) if field else (),
+        )
+
+    def members(self) -> dict[str, str | int]:
+        """The limit, and what its client needs to find out when to come back."""
+        return {"limit": self.limit, **self._figures}
+
+
+class CorridorNotServed(RequestError):
+    """422: payouts from this country to that one are not served.
+
+    Args:
+        send: the country of `sender.country`.
+        receive: the country of the number.
+        served: from where payouts to that country are served.
+    """
+
+    fixed_code = "CORRIDOR_NOT_SERVED"
+
+    def __init__(self, send: str, receive: str, *, served: Iterable[str]) -> None:
+        names = ", ".join(sorted(served))
+        hint = f"to {receive}, payouts are served from {names}" if names else f"none to {receive} are served"
+        super().__init__(
+            self.fixed_code,
+            f"payouts from {send} to {receive} are not served",
+            fields=(FieldProblem("sender.country" if names else "country", "is in no corridor", hint),),
         )
 
 

@@ -33,7 +33,8 @@ from nepxy.storage.writes import Answer, AuditRow, CreatePayout, WebhookRow, Wri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptPayout:
-    """A client's new payout. Answered after the commit with `Created`, `KeyKnown`, `ExternalRefKnown`, or fails.
+    """A client's new payout. Answered after the commit with `Created`, `KeyKnown`, `ExternalRefKnown`, `OverLimit`, or
+    fails.
 
     Fails with `Unavailable` (standby, draining, database away) or `WriteFailed.error`.
     """

@@ -285,41 +285,46 @@ class RetrySettings(Group):
 
 
 class LimitSettings(Group):
-    """What one client may do. 0 is off; amounts are in the currency's minor unit (XOF has none: 1000 is 1000)."""
+    """What one client may do. 0 is off; amounts are in the currency's minor unit (XOF has none: 1000 is 1000).
+
+    Days and months are UTC's. What counts, `nepxy/engine/limits.py` says.
+    """
 
     title: ClassVar[str] = "Limits of a client"
 
     amount_per_day_max: int = setting(
-        0, "MAX_CASHOUT_PER_DAY_CENTS", ge=0, description="Sum of a client's payouts a day, in minor units."
-    )
+        0, "MAX_CASHOUT_PER_DAY_CENTS", ge=0,
+        description="Sum of a client's payouts a day, in minor units; each currency by itself.",
+    )  # fmt: skip
     payouts_per_day_max: int = setting(
         0, "MAX_CASHOUT_COUNT_PER_DAY", ge=0, description="A client's payouts a day."
     )
     receivers_per_day_max: int = setting(
-        0, "MAX_DISTINCT_RECEIVERS_PER_DAY", ge=0, description="Different receivers of a client a day."
+        0, "MAX_DISTINCT_RECEIVERS_PER_DAY", ge=0, description="Different numbers that a client pays a day."
     )
     amount_per_month_max: int = setting(
-        0,
-        "MAX_CASHOUT_PER_MONTH_CENTS",
-        ge=0,
-        description="Sum of a client's payouts a month, in minor units.",
-    )
+        0, "MAX_CASHOUT_PER_MONTH_CENTS", ge=0,
+        description="Sum of a client's payouts a month, in minor units; each currency by itself.",
+    )  # fmt: skip
     payouts_per_month_max: int = setting(
         0, "MAX_CASHOUT_COUNT_PER_MONTH", ge=0, description="A client's payouts a month."
     )
     receivers_per_month_max: int = setting(
-        0, "MAX_DISTINCT_RECEIVERS_PER_MONTH", ge=0, description="Different receivers of a client a month."
+        0,
+        "MAX_DISTINCT_RECEIVERS_PER_MONTH",
+        ge=0,
+        description="Different numbers that a client pays a month.",
     )
     payouts_per_window_max: int = setting(
         0, "MAX_CASHOUT_COUNT_PER_WINDOW", ge=0,
-        description="A client's payouts within CASHOUT_WINDOW_MINUTES.",
+        description="A client's payouts within the last CASHOUT_WINDOW_MINUTES.",
     )  # fmt: skip
     window_minutes: int = setting(
         0, "CASHOUT_WINDOW_MINUTES", ge=0, le=44_640, description="The length of that window, in minutes."
     )
     corridor_allowlist: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_corridors)] = setting(
         (), "CORRIDOR_ALLOWLIST", default_text="all corridors",
-        description="SEND:RECEIVE country pairs, comma-separated: no other corridor is served.",
+        description="SEND:RECEIVE country pairs, comma-separated: no other is served, and sender.country is required.",
     )  # fmt: skip
 
 

@@ -50,6 +50,8 @@ def warnings(settings: Settings) -> Iterator[str]:
     thunes = settings.thunes
     if settings.mode is Mode.REAL and thunes.use_simulation and "use_simulation" in thunes.model_fields_set:
         yield "THUNES_USE_SIMULATION: is never honoured in real mode; unset it"
+    if settings.limits.payouts_per_window_max and not settings.limits.window_minutes:
+        yield "MAX_CASHOUT_COUNT_PER_WINDOW: limits nothing without CASHOUT_WINDOW_MINUTES; set both"
     target_env = settings.momo.target_env
     if target_env not in ("sandbox", *MTN_ENVIRONMENTS):
         yield (

@@ -7,6 +7,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from nepxy.engine.limits import Limit
 from nepxy.storage.database import Reader
 
 UNMATCHED: Final = "unmatched"
@@ -93,6 +94,14 @@ class HttpMetrics:
             registry=registry,
         )
         self.conflicts.labels(PAYOUTS_ROUTE)
+        self.over_limit = Counter(
+            "nepxy_payouts_over_limit_total",
+            "Payout requests refused by a limit of their client, by the limit.",
+            ("limit",),
+            registry=registry,
+        )
+        for limit in Limit:
+            self.over_limit.labels(limit)
         self.pool_size = Gauge(
             "nepxy_database_pool_size", "Connections that reads may hold at once.", registry=registry
         )

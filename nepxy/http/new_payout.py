@@ -10,6 +10,7 @@ from typing import Any, Final
 import orjson
 import peewee
 
+from nepxy.config.groups import LimitSettings
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.references import submission_ref
 from nepxy.engine.routing import Choice
@@ -70,6 +71,7 @@ def creation(
     write_id: str,
     request_id: str,
     external_ref_unique: bool,
+    limits: LimitSettings | None,
 ) -> CreatePayout:
     """What is committed: the payout with its idempotency record, and the very bytes of the answer."""
     body = canonical(wanted.normalised())
@@ -82,6 +84,7 @@ def creation(
         response_status=ACCEPTED_STATUS,
         response_body=accepted_view(payout, route_reason=route_reason).model_dump_json(),
         external_ref_unique=external_ref_unique,
+        limits=limits,
     )
 
 

@@ -4,21 +4,26 @@ Each kind of write goes in as one JSON array, unpacked by `json_to_recordset`: t
 a kind rather than one a value (measured: docs/decisions/0003-journal-as-json.md). Events, attempts and
 webhooks are inserted only from the RETURNING of the guarded write, so a stale version or a losing
 idempotency key writes nothing at all. The statement is its own transaction; where a batch needs advisory
-locks, they are taken by a statement before it in the same round trip and the same implicit transaction.
+locks, they are taken by a statement before it in the same round trip and the same implicit transaction. Only new
+payouts whose clients have limits need more round trips: what was used is read first, under a lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import orjson
+import peewee
+import psycopg2
 
 from nepxy.engine.evidence import Discrepancy, Evidence
 from nepxy.engine.payout import Payout, SubmissionRef, TransactionId, shard_of
+from nepxy.storage.client_limits import PLANNED_AS_ALWAYS, begin_and_hold_back
 from nepxy.storage.writes import (
     Answer,
     AuditRow,
@@ -60,8 +65,28 @@ def write_batch(database: Executes, batch: Sequence[Write]) -> list[Answer]:
         peewee.PeeweeException: nothing of the batch is committed, or, where the connection broke, nobody knows:
             then `find_landed` tells.
     """
-    numbered = list(enumerate(batch))
-    locks = sorted({lock_key(provider, ref) for write in batch for provider, ref in _meeting_refs(write)})
+    limited = {n: w for n, w in enumerate(batch) if isinstance(w, CreatePayout) and w.limits is not None}
+    if not limited:
+        return list(_write(database, dict(enumerate(batch))).values())
+    try:
+        held_back = begin_and_hold_back(database, limited)
+        rest = {n: w for n, w in enumerate(batch) if n not in held_back}
+        answers = _write(database, rest, first=(PLANNED_AS_ALWAYS,)) if rest else {}
+        database.execute_sql("COMMIT")
+    except BaseException:
+        # The error says what happened; where the connection is gone, so is the transaction.
+        with suppress(peewee.PeeweeException, psycopg2.Error):
+            database.execute_sql("ROLLBACK")
+        raise
+    return [held_back.get(n) or answers[n] for n in range(len(batch))]
+
+
+def _write(database: Executes, batch: Mapping[int, Write], *, first: Sequence[str] = ()) -> dict[int, Answer]:
+    """One round trip; a transaction of its own, unless there is one already."""
+    numbered = list(batch.items())
+    locks = sorted(
+        {lock_key(provider, ref) for write in batch.values() for provider, ref in _meeting_refs(write)}
+    )
     params: list[Any] = [
         _json(_create_row(n, w) for n, w in numbered if isinstance(w, CreatePayout)),
         _json(_move_row(n, w) for n, w in numbered if isinstance(w, MovePayout)),
@@ -72,12 +97,11 @@ def write_batch(database: Executes, batch: Sequence[Write]) -> list[Answer]:
         _json(row for n, w in numbered for row in _discrepancy_rows(n, w)),
         _json(_audit_row(n, w, w.audit) for n, w in numbered if isinstance(w, MovePayout) and w.audit),
     ]
-    sql = BATCH
     if locks:
-        sql = f"{LOCKS}; {BATCH}"
         params.insert(0, locks)
+    sql = "; ".join((*first, *([LOCKS] if locks else ()), BATCH))
     found = {row[0]: row for row in database.execute_sql(sql, params).fetchall()}
-    return [_answer(write, found.get(n)) for n, write in numbered]
+    return {n: _answer(write, found.get(n)) for n, write in numbered}
 
 
 def find_landed(database: Executes, batch: Sequence[Write]) -> dict[int, Answer]:
@@ -195,7 +219,7 @@ def _create_row(n: int, write: CreatePayout) -> dict[str, object]:
         "phone_e164": payout.phone_e164,
         "country": payout.country,
         "external_ref": payout.external_ref,
-        "external_ref_slot": "" if write.external_ref_unique else payout.transaction_id,
+        "external_ref_slot": write.external_ref_slot,
         "created_at": payout.created_at,
         "details": payout.details,
         "shard": shard_of(payout.transaction_id),

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from nepxy.config.groups import LimitSettings
 from nepxy.engine.evidence import Discrepancy, Evidence
+from nepxy.engine.limits import Reached
 from nepxy.engine.payout import Payout, SubmissionRef, TransactionId
 from nepxy.errors import NepXyError
 
@@ -73,6 +75,13 @@ class CreatePayout:
     response_body: str
     """What the client is answered; a replay gives the same bytes."""
     external_ref_unique: bool = True
+    limits: LimitSettings | None = None
+    """What its client may do, checked in the same transaction; None: nothing has to be counted."""
+
+    @property
+    def external_ref_slot(self) -> str:
+        """With the client's reference it is unique: empty, or the payout's own id where that is switched off."""
+        return "" if self.external_ref_unique else self.payout.transaction_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +205,8 @@ class KeyKnown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookAgain:
-    """A concurrent writer committed the same key or reference, unseen by this statement: the next one sees it."""
+    """A concurrent writer committed the same key or reference, unseen by this statement: the next one sees it. Or it is
+    to be counted by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +214,13 @@ class ExternalRefKnown:
     """The client has a payout with this external reference."""
 
     transaction_id: TransactionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverLimit:
+    """The payout does not fit into its client's limits: nothing is stored, not even its key."""
+
+    reached: Reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -270,6 +287,7 @@ Answer = (
     | KeyKnown
     | LookAgain
     | ExternalRefKnown
+    | OverLimit
     | Moved
     | Stale
     | IntentDenied

@@ -43,6 +43,10 @@ EXAMPLES: list[Callable[[], errors.NepXyError]] = [
     lambda: errors.ScopeMissing("payouts:write"),
     lambda: errors.ProviderUnknown("TMONY", ["TMONEY", "FLOOZ"]),
     lambda: errors.ProviderDisabled("FLOOZ"),
+    lambda: errors.LimitExceeded(
+        "AMOUNT_PER_DAY", allowed=10**9, used=10**9, asked=10**8, currency="XOF", frees_at=None
+    ),
+    lambda: errors.CorridorNotServed("BJ", "TG", served=["GH"]),
     lambda: errors.WebhookRefused("MISSING_STATUS", "TMONEY"),
     lambda: errors.ReconcileRunning("0193a5c8-0000-7000-8000-000000000001"),
     lambda: errors.ReportNotFound("0193a5c8-0000-7000-8000-000000000001"),

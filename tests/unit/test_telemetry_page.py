@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from nepxy.actors.metrics import ACTOR_KINDS, EngineMetrics
+from nepxy.engine.limits import Limit
 from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.runtime import DeadLetterReason
 from nepxy.http.metrics import HttpMetrics
@@ -54,7 +55,7 @@ def test_no_metric_is_listed_twice() -> None:
     assert sorted(names) == sorted(set(names))
 
 
-@pytest.mark.parametrize("closed_set", [ACTOR_KINDS, OutcomeClass, DeadLetterReason, Fault])
+@pytest.mark.parametrize("closed_set", [ACTOR_KINDS, OutcomeClass, DeadLetterReason, Fault, Limit])
 def test_every_value_of_a_closed_set_is_on_the_page(closed_set: tuple[str, ...]) -> None:
     assert [str(value) for value in closed_set if f"`{value!s}`" not in PAGE] == []
 

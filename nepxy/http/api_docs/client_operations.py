@@ -36,7 +36,10 @@ CLIENT_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         summary="Make a payout",
         details=(
             "Answered once it is committed. The same key and body give the same answer again, byte for byte, with "
-            "`Idempotency-Replayed: true`; so after a time-out or a 503, repeat it."
+            "`Idempotency-Replayed: true`; so after a time-out or a 503, repeat it. `LIMIT_EXCEEDED` carries `limit`, "
+            "`limit_max`, `used`, `asked`, for an amount its `currency`, and `frees_at` unless it never fits; days and "
+            "months are UTC's, each currency is counted by itself, and what ended FAILED or CANCELLED is not counted. "
+            "Where corridors are limited, `sender.country` is required."
         ),
         group=_GROUP,
         caller=Caller.CLIENT,
@@ -67,6 +70,8 @@ CLIENT_OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             "DUPLICATE_EXTERNAL_REF",
             "PROVIDER_UNKNOWN",
             "PROVIDER_DISABLED",
+            "LIMIT_EXCEEDED",
+            "CORRIDOR_NOT_SERVED",
             "INTAKE_PAUSED",
             *ENGINE_AWAY,
         ),

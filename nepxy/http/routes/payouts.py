@@ -10,9 +10,11 @@ from aiohttp import web
 from nepxy.actors.messages import AcceptPayout, CancelPayout, PayoutAnswer
 from nepxy.engine.explain import explain
 from nepxy.engine.failures import FailureCode
+from nepxy.engine.limits import Limit, corridor_refusal, counted_limits
 from nepxy.engine.payout import Payout, TransactionId
 from nepxy.engine.routing import Choice, Wanted, choose_provider, ticket_of, with_pauses
 from nepxy.errors import (
+    CorridorNotServed,
     Draining,
     DuplicateExternalRef,
     EngineBusy,
@@ -20,6 +22,7 @@ from nepxy.errors import (
     IdempotencyConflict,
     IntakePaused,
     InvariantViolation,
+    LimitExceeded,
     PayoutNotCancellable,
     PayoutNotFound,
     RequestError,
@@ -36,7 +39,15 @@ from nepxy.http.standing import provider_now
 from nepxy.http.validation import query_fields, read_payout_request, read_query, required_problems
 from nepxy.http.views import NO_FAILURES, event_view, location_of, payout_view
 from nepxy.storage.payouts import PayoutFilter, client_payout, client_payouts, payout_events
-from nepxy.storage.writes import Created, CreatePayout, ExternalRefKnown, KeyKnown, LookAgain, WriteFailed
+from nepxy.storage.writes import (
+    Created,
+    CreatePayout,
+    ExternalRefKnown,
+    KeyKnown,
+    LookAgain,
+    OverLimit,
+    WriteFailed,
+)
 
 
 async def create(request: web.Request) -> web.Response:
@@ -52,6 +63,8 @@ async def create(request: web.Request) -> web.Response:
         # What may not be taken now may have been taken before: a replay does not depend on the moment.
         known = await parts.front.reader.run(find_key, caller.client_id, key)
         if known is None:
+            if isinstance(choice, CorridorNotServed):
+                parts.metrics.over_limit.labels(Limit.CORRIDOR).inc()
             raise choice
         return _replayed(parts, known, wanted)
     payout = new_payout(
@@ -71,6 +84,7 @@ async def create(request: web.Request) -> web.Response:
         write_id=parts.front.new_id(),
         request_id=request_id_of(request),
         external_ref_unique=caller.external_ref_unique,
+        limits=counted_limits(parts.front.settings.limits),
     )
     try:
         answer = await parts.engine.ask(AcceptPayout(create=create))
@@ -163,6 +177,10 @@ async def _choice(
     parts: Parts, wanted: PayoutRequest, circumstances: Circumstances, ticket: int
 ) -> Choice | RequestError:
     """The provider, or why there is none: a value, because a replay may still be due."""
+    send = wanted.sender.country if wanted.sender is not None else None
+    refusal = corridor_refusal(parts.front.settings.limits, send=send, receive=wanted.country)
+    if refusal is not None:
+        return refusal
     rules = parts.front.settings.routing
     providers = parts.candidates
     if rules.ask_for_pauses:
@@ -197,6 +215,16 @@ def _created(parts: Parts, create: CreatePayout, wanted: PayoutRequest, answer: 
             return _replayed(parts, answer, wanted)
         case ExternalRefKnown(transaction_id=transaction_id):
             raise DuplicateExternalRef(transaction_id)
+        case OverLimit(reached=reached):
+            parts.metrics.over_limit.labels(reached.limit).inc()
+            raise LimitExceeded(
+                reached.limit,
+                allowed=reached.allowed,
+                used=reached.used,
+                asked=reached.asked,
+                currency=reached.currency,
+                frees_at=reached.frees_at,
+            )
         case WriteFailed(error=error):
             raise error
         case LookAgain():
