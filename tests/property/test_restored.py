@@ -67,7 +67,7 @@ class Life:
         if isinstance(event, StatusReported) and event.report.finding is Finding.ABSENT:
             asked = event.source is not Source.WEBHOOK and event.reference == before.submission_ref
             self.asked_in_vain = self.asked_in_vain or asked
-        if decision.payout.status is Status.CANCELLED:
+        if decision.payout.status is Status.CANCELLED and before.status is not Status.CANCELLED:
             assert before.status_reason in SETTLES_IT
             assert before.last_attempt_at is not None
             assert before.last_attempt_at >= restored.at
