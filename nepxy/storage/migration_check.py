@@ -29,10 +29,6 @@ HOT_TABLES: Final = (
 )
 """Tables that every payout writes to: nothing may lock their writers out while it reads them through."""
 
-BEFORE_THE_FIRST_RELEASE: Final = frozenset({"20261128073500_expand_operator_lists"})
-"""Files that build indexes on hot tables at once, from before there was a release: those tables were empty. This list
-is closed: a new file builds them CONCURRENTLY."""
-
 EXPAND: Final = "Add in an expand migration, stop using in the next release, take away in a contract one."
 
 DESTRUCTIVE: Final[tuple[tuple[str, str, str], ...]] = (
@@ -95,7 +91,7 @@ def check_file(path: Path) -> list[Finding]:
     return [
         Finding(migration=path.stem, statement=_short(statement), problem=problem, hint=hint)
         for statement in statements
-        for problem, hint in _problems(statement, made, waits=path.stem not in BEFORE_THE_FIRST_RELEASE)
+        for problem, hint in _problems(statement, made)
     ]
 
 
@@ -137,7 +133,7 @@ def _blanked(statement: str) -> str:
     )
 
 
-def _problems(statement: str, made: set[str], *, waits: bool) -> Iterator[tuple[str, str]]:
+def _problems(statement: str, made: set[str]) -> Iterator[tuple[str, str]]:
     altered = re.match(r"ALTER\s+TABLE\s+(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?(\S+)", statement, re.IGNORECASE)
     if altered is not None and _bare(altered.group(1)) in made:
         return  # nobody uses a table yet that this very file makes
@@ -149,7 +145,7 @@ def _problems(statement: str, made: set[str], *, waits: bool) -> Iterator[tuple[
         statement,
         re.IGNORECASE,
     )
-    if waits and index is not None and _bare(index.group(1)) in set(HOT_TABLES) - made:
+    if index is not None and _bare(index.group(1)) in set(HOT_TABLES) - made:
         yield (
             "keeps every payout waiting while the index is built",
             "Build it CONCURRENTLY, in a step of its own that can be repeated: docs/migrations.md.",
