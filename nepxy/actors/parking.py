@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from nepxy.engine.decide import Policy, decide
 from nepxy.engine.events import CrashedTooOften
-from nepxy.engine.payout import Payout
+from nepxy.engine.payout import Payout, TransactionId
 from nepxy.storage.writes import MovePayout, PostponePayout
 
 PARKED_FOR: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToPark:
+    """The supervisor to itself: a payout whose actor died too often; its row, if it can be read at all."""
+
+    transaction_id: TransactionId
+    payout: Payout | None
+    detail: str
 
 
 def parking(

@@ -8,9 +8,8 @@ poisoned payout never stops another.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 import structlog
 from pykka import ActorRef
@@ -40,7 +39,7 @@ from nepxy.actors.helpers import (
     SupervisorLimits,
 )
 from nepxy.actors.in_memory import LetGo, PayoutsInMemory, RowFound, RowNotRead
-from nepxy.actors.joining import arrived_again
+from nepxy.actors.joining import joined
 from nepxy.actors.messages import (
     AcceptPayout,
     CancelPayout,
@@ -67,7 +66,6 @@ from nepxy.actors.messages import (
     RecoveryProgressed,
     ReportFound,
     Retire,
-    SentElsewhere,
     SlotFreed,
     SlotResult,
     StartReconcile,
@@ -76,15 +74,15 @@ from nepxy.actors.messages import (
     WebhookRefused,
     WebhooksJoinable,
 )
-from nepxy.actors.parking import parking
+from nepxy.actors.parking import ToPark, parking
 from nepxy.actors.provider_table import ProviderSetup, ProviderTable
 from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.replies import fail_reply, reply
-from nepxy.actors.sent_elsewhere import say_sent_elsewhere, sent_elsewhere
+from nepxy.actors.sent_elsewhere import AccountsCounted, AccountsNotCounted, AccountsWatch, CountAccounts
 from nepxy.actors.tenure import Tenure
 from nepxy.actors.tree import ActorRow, ActorTree, DescribeActors, DescribePayoutActor, Lives
 from nepxy.engine.events import DueReached
-from nepxy.engine.payout import Payout, TransactionId, shard_of
+from nepxy.engine.payout import TransactionId, shard_of
 from nepxy.engine.restored import Restored
 from nepxy.engine.runtime import ChildFailed, ChildStopped, LoopActor, ReplyTo, RestartIntensity
 from nepxy.errors import (
@@ -94,7 +92,6 @@ from nepxy.errors import (
     NepXyError,
     ProviderUnknown,
 )
-from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import (
@@ -110,27 +107,6 @@ from nepxy.storage.writes import (
 __all__ = ["ProviderSetup", "Supervisor", "SupervisorLimits"]
 
 log = structlog.get_logger("nepxy.supervisor")
-
-COUNT_ACCOUNTS_AGAIN_S: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AccountsCounted:
-    figures: tuple[AccountFigures, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _AccountsNotCounted:
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ToPark:
-    """A payout whose actor died too often: its row, if it can be read at all."""
-
-    transaction_id: TransactionId
-    payout: Payout | None
-    detail: str
 
 
 class Supervisor(LoopActor):
@@ -207,7 +183,7 @@ class Supervisor(LoopActor):
             ),
         )
         self._doubt: tuple[DoubtFigures, ...] = ()
-        self._sent_elsewhere: tuple[SentElsewhere, ...] = ()
+        self._accounts = AccountsWatch(actor=self, parts=parts, providers=self._providers)
         self._journal_ok = True
         self._tags = count()
         self._commits: dict[int, Any] = {}
@@ -269,14 +245,12 @@ class Supervisor(LoopActor):
                 self._desk.not_kept(message)
             case DoubtCounted(figures=figures):
                 self._doubt = figures
-            case _AccountsCounted(figures=figures):
-                self._sent_elsewhere = sent_elsewhere(figures, self._providers)
-                say_sent_elsewhere(self._sent_elsewhere, self._providers, self._parts.metrics)
-            case _AccountsNotCounted(error=error):
-                log.warning("accounts.not_counted", error=f"{type(error).__name__}: {error}")
-                self.tell_later(COUNT_ACCOUNTS_AGAIN_S, "count accounts")
-            case "count accounts":
-                self._count_accounts()
+            case AccountsCounted():
+                self._accounts.counted(message)
+            case AccountsNotCounted():
+                self._accounts.not_counted(message)
+            case CountAccounts():
+                self._accounts.count()
             case LookForRuns():
                 runner = self._helpers.get(BULK)
                 if runner is not None:
@@ -291,7 +265,7 @@ class Supervisor(LoopActor):
                 self._payouts.row_found(message)
             case RowNotRead():
                 self._payouts.row_not_read(message)
-            case _ToPark():
+            case ToPark():
                 self._park(message)
             case ChildStopped(child_id=str() as child_id, ref=ref):
                 self._payouts.stopped(TransactionId(child_id), ref)
@@ -358,11 +332,11 @@ class Supervisor(LoopActor):
                 reply(reply_to, WebhookAnswer(applied=False, reason="PAYOUT_NOT_FOUND"))
             case WebhookRefused(reply_to=reply_to, reason=reason), _:
                 reply(reply_to, WebhookAnswer(applied=False, reason=reason))
-            case _ToPark(transaction_id=transaction_id), Moved(payout=payout):
+            case ToPark(transaction_id=transaction_id), Moved(payout=payout):
                 self._intensities.pop(transaction_id, None)
                 self._parts.metrics.reviews.labels(payout.provider, payout.status_reason).inc()
                 log.error("payout.parked", transaction_id=transaction_id, detail=cause.detail)
-            case _ToPark(transaction_id=transaction_id), answer:
+            case ToPark(transaction_id=transaction_id), answer:
                 log.error("payout.not_parked", transaction_id=transaction_id, answer=type(answer).__name__)
             case _:
                 raise TypeError(
@@ -427,19 +401,14 @@ class Supervisor(LoopActor):
 
     def _join(self, stored: StoredWebhook) -> None:
         """A parked webhook has found its payout: read it again, and deliver it as if it came now."""
-        webhook = stored.webhook
-        adapter = self._providers.adapter_of(webhook.provider)
+        adapter = self._providers.adapter_of(stored.webhook.provider)
         if adapter is None:
             return
-        try:
-            arrived = arrived_again(stored, adapter)
-        except Exception:  # one stored body that trips an adapter must not end the process
-            log.exception("webhook.unreadable_when_joined", webhook_id=webhook.webhook_id)
-            # Put aside: parked, it would stand before all newer ones at every look.
-            aside = WebhookRefused(webhook=webhook, reason="UNREADABLE_WHEN_JOINED")
-            self._commit(KeepWebhook(webhook=webhook, reason=aside.reason), aside)
-            return
-        self._payouts.deliver(stored.transaction_id, webhook_event(arrived, stored.reference))
+        match joined(stored, adapter):
+            case Deliver() as deliver:
+                self._payouts.deliver(stored.transaction_id, deliver)
+            case WebhookRefused(webhook=webhook, reason=reason) as aside:
+                self._commit(KeepWebhook(webhook=webhook, reason=reason), aside)
 
     # ---- what breaks -------------------------------------------------------------------------------
 
@@ -477,12 +446,12 @@ class Supervisor(LoopActor):
         detail = type(error).__name__
         self.pipe_to_self(
             self._parts.store.load(transaction_id),
-            on_result=lambda payout: _ToPark(transaction_id=transaction_id, payout=payout, detail=detail),
-            on_error=lambda _: _ToPark(transaction_id=transaction_id, payout=None, detail=detail),
+            on_result=lambda payout: ToPark(transaction_id=transaction_id, payout=payout, detail=detail),
+            on_error=lambda _: ToPark(transaction_id=transaction_id, payout=None, detail=detail),
             name="supervisor-park",
         )
 
-    def _park(self, message: _ToPark) -> None:
+    def _park(self, message: ToPark) -> None:
         """Put a payout into REVIEW without an actor of its own, which is what keeps dying."""
         payout = message.payout
         if payout is None:
@@ -521,21 +490,12 @@ class Supervisor(LoopActor):
             self._payouts.tell_all(Retire(), lambda transaction_id, _: shard_of(transaction_id) in moved.lost)
         if moved.gained:
             self._helpers.sweep_anew()
-            self._count_accounts()
+            self._accounts.count()
 
     def _restored(self, restored: Restored | None) -> None:
         told = self._tenure.restored(restored)
         if told is not None:
             self._payouts.tell_all(told)
-
-    def _count_accounts(self) -> None:
-        """Say what was sent through accounts that are not configured now: nobody can ask about it (money rule 10)."""
-        self.pipe_to_self(
-            self._parts.store.accounts_in_flight(shards=tuple(self._parts.ownership.epochs)),
-            on_result=lambda figures: _AccountsCounted(figures=tuple(figures)),
-            on_error=lambda error: _AccountsNotCounted(error=error),
-            name="supervisor-accounts",
-        )
 
     # ---- the end -----------------------------------------------------------------------------------
 
@@ -576,7 +536,7 @@ class Supervisor(LoopActor):
             drains_here=self._steering.drains_here is not None,
             payouts_in_memory_max=self._steering.payouts_in_memory_max,
             valid_commands=tuple(command.value for command in self._desk.valid_commands()),
-            sent_elsewhere=self._sent_elsewhere,
+            sent_elsewhere=self._accounts.found,
             doubt=self._doubt,
             restored=self._parts.ownership.restored,
         )
