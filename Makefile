@@ -10,7 +10,7 @@ find_python = for p in python3.11 python3 python3.12 python3.13 python3.14 /usr/
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
 	done
 
-.PHONY: help setup run test lint format smoke simulate release-check chaos lock
+.PHONY: help setup run test lint format smoke simulate release-check chaos bench bench-full lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ smoke: setup ## Try a running NepXy from outside, as a client and a provider wou
 
 release-check: setup ## All that must hold before a release: SEEDS=300 storms, and everything else; see docs/release-checklist.md
 	@$(BIN)/python scripts/release_check.py --seeds $(or $(SEEDS),300)
+
+bench: setup ## Measure on this machine beside the floor program, about 8 minutes; writes docs/benchmarks
+	$(BIN)/python -m nepxy bench
+
+bench-full: setup ## The same with a million in flight and ten million settled; hours, and 60 GB of disk
+	$(BIN)/python -m nepxy bench --size full
 
 chaos: setup ## Kill, freeze and starve real processes under load, and count the money: ROUNDS=10 SEED=1
 	$(BIN)/python -m tests.chaos --rounds $(or $(ROUNDS),10) --seed $(or $(SEED),1)

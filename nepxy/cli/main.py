@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from nepxy.cli.bench.command import bench
 from nepxy.cli.config import config
 from nepxy.cli.ops.commands import add_to
 from nepxy.cli.parts import database_of, read_settings
@@ -28,6 +29,7 @@ app.add_typer(operators, name="operators")
 app.add_typer(config, name="config")
 app.add_typer(restored, name="restored")
 app.command("sandbox")(sandbox_command)
+app.command("bench")(bench)
 add_to(app)
 
 Port = Annotated[int | None, typer.Option(help="TCP port; PORT otherwise.")]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import aiohttp
@@ -19,6 +19,31 @@ import orjson
 
 JSON: Final = "application/json"
 CONNECTIONS_MAX: Final = 1_000
+OPEN_MAX: Final = 4_000
+"""At a pace, requests that may be open at once; what is due beyond is sent late, and its latency says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purse:
+    """What is paid by one provider."""
+
+    provider: str
+    phone: str
+    """The head of the numbers; the load counts the last four digits, from 1000 on: below, the sandbox has its magic."""
+    country: str
+    currency: str = "XOF"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+TMONEY: Final = Purse(provider="TMONEY", phone="+2289012", country="TG")
+FLOOZ: Final = Purse(provider="FLOOZ", phone="+2289612", country="TG")
+MOMO: Final = Purse(provider="MOMO", phone="+229015100", country="BJ")
+THUNES: Final = Purse(
+    provider="THUNES",
+    phone="+2289012",
+    country="TG",
+    extra={"recipient": {"first_name": "Awa", "last_name": "Mensah"}, "purpose": "FAMILY_SUPPORT"},
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,8 +51,11 @@ class Posted:
     """What a load came to."""
 
     taken_count: int = 0
+    transaction_ids: list[str] = field(default_factory=list)
     refused: dict[int, int] = field(default_factory=dict)
     """By HTTP status; 0: no answer at all."""
+    without_retry_after: int = 0
+    """Of the 429 and 503: those that did not say when to come again."""
     latencies_s: list[float] = field(default_factory=list)
     duration_s: float = 0.0
 
@@ -36,13 +64,18 @@ class Load:
     """Posts payouts to one server."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, headers: Mapping[str, str], *, phones: tuple[str, str]
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        purses: tuple[Purse, ...] = (TMONEY,),
     ) -> None:
-        """Post to `url`. `phones`: the head of the numbers, and their country; the load counts their last digits."""
+        """Post to `url`, one purse after the other."""
         self._session = session
         self._url = url
         self._headers = dict(headers)
-        self._phone, self._country = phones
+        self._purses = purses
         self._numbers = count()
         self._run = uuid4().hex[:12]
 
@@ -70,6 +103,8 @@ class Load:
             wait_s = due_s - perf_counter()
             if wait_s > 0:
                 await asyncio.sleep(wait_s)
+            if len(open_posts) >= OPEN_MAX:
+                await asyncio.wait(open_posts, return_when=asyncio.FIRST_COMPLETED)
             task = asyncio.get_running_loop().create_task(self._post(posted, due_s))
             open_posts.add(task)
             task.add_done_callback(open_posts.discard)
@@ -78,31 +113,40 @@ class Load:
         posted.duration_s = perf_counter() - began_s
         return posted
 
+    async def one(self) -> Posted:
+        """Post a single payout."""
+        return await self.as_fast_as_answered(1, at_once=1)
+
     async def _post(self, posted: Posted, due_s: float) -> None:
         number = next(self._numbers)
         key = f"{self._run}-{number}"
+        purse = self._purses[number % len(self._purses)]
         body = orjson.dumps(
             {
                 "amount": 1000 + number % 1000,
-                "currency": "XOF",
-                "phone_e164": f"{self._phone}{number % 10_000:04d}",
-                "country": self._country,
+                "currency": purse.currency,
+                "phone_e164": f"{purse.phone}{1000 + number % 9000}",
+                "country": purse.country,
                 "external_ref": key,
-                "provider": "TMONEY",
+                "provider": purse.provider,
+                **purse.extra,
             }
         )
         headers = {**self._headers, "Idempotency-Key": key, "Content-Type": JSON}
         try:
             async with self._session.post(self._url, data=body, headers=headers) as answer:
-                await answer.read()
+                said = await answer.read()
                 status = answer.status
+                told_when = "Retry-After" in answer.headers
         except (aiohttp.ClientError, TimeoutError):
-            status = 0
+            said, status, told_when = b"", 0, True
         if status == 202:
             posted.taken_count += 1
             posted.latencies_s.append(perf_counter() - due_s)
+            posted.transaction_ids.append(str(orjson.loads(said)["transaction_id"]))
         else:
             posted.refused[status] = posted.refused.get(status, 0) + 1
+            posted.without_retry_after += status in (429, 503) and not told_when
 
 
 def session() -> aiohttp.ClientSession:
