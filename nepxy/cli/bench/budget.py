@@ -118,7 +118,7 @@ class _Town:
         self._http = http
         self._engine = engine
         self._provider = provider
-        self._load = Load(http, f"{engine}/v1/payouts", headers, phones=("+2289012", "TG"))
+        self._load = Load(http, f"{engine}/v1/payouts", headers)
         self._wanted = 0
 
     async def ready(self) -> None:
