@@ -28,7 +28,7 @@ def write(
         "scenarios": [result.document() for result in results],
     }
     files = tuple(folder / f"{name}.{ending}" for ending in ("json", "md", "svg"))
-    files[0].write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+    files[0].write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS))
     files[1].write_text(markdown(name, machine=machine, results=results))
     ratios = [
         (f"{result.title}: {row.what}", row.ratio)
