@@ -80,6 +80,8 @@ async def test_what_one_node_is_told_holds_on_the_other_within_two_seconds_and_a
     await pair.until_standing_by(pair.first)
     await until(pair.first, "providers/TMONEY", **expected)
 
+    # It takes payouts once the killed one's lease has lapsed; until then it would say standby.
+    await until(pair.second, "engine", state="running")
     status, body, headers = await pair.second.post("k-1", a_body(1))
     assert (status, b"INTAKE_PAUSED" in body) == (503, True)
     assert int(headers["Retry-After"]) > 0

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.run import run_seed
 from tests.simulation.teeth import TEETH
 
-SEEDS_MAX = 300
+SEEDS_MAX = 600
 WITH_REAL_CONTRACTS = (
     "rule 2: a further write leaves before its step is committed",
     "rule 4: unknown is taken for failed",

@@ -40,7 +40,7 @@ from nepxy.storage.writes import (
 from tests.postgres_server import PostgresServer
 from tests.storage.test_journal import Journal, a_create, a_move, a_payout, an_intent
 
-LIMIT_S = 10
+LIMIT_S = 60
 
 
 class LosesAnswers(peewee.PostgresqlDatabase):

@@ -28,6 +28,7 @@ import psycopg2
 import uvloop
 
 from nepxy.cli.bench.load import Load, session
+from nepxy.config.environ import process_environ
 from nepxy.config.secret import Secret
 from nepxy.http.tokens import issue_token
 from nepxy.storage.embedded import EmbeddedPostgres
@@ -184,7 +185,9 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A module of ours as a process, until the block ends."""
     process = subprocess.Popen(  # noqa: S603 - our own modules
-        [sys.executable, "-m", *command], env={**os.environ, **(environ or {})}, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *command],
+        env={**process_environ(), **(environ or {})},
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield process

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nepxy.cli.parts import stop_with
+from nepxy.config.environ import process_environ
 
 TOKEN_VARIABLE = "NEPXY_TOKEN"  # noqa: S105 - the variable's name
 
@@ -41,7 +41,7 @@ def bench(
     from nepxy.cli.bench.against import Order, measure
     from nepxy.cli.bench.load import Purse
 
-    token = os.environ.get(TOKEN_VARIABLE, "")
+    token = process_environ().get(TOKEN_VARIABLE, "")
     if not token:
         hint = "Set it to a client's token with payouts:write and payouts:read."
         stop_with(f"{TOKEN_VARIABLE} is not set.", hint)
@@ -76,7 +76,7 @@ def _here(names: list[str], size: str, out: Path) -> None:
         stop_with(f"--size is one of {', '.join(SIZES)}, not {size!r}")
     if unknown := [name for name in names if name not in SCENARIOS]:
         stop_with(f"--scenario is one of {', '.join(SCENARIOS)}, not {unknown[0]!r}")
-    url = os.environ.get("DATABASE_URL", "")
+    url = process_environ().get("DATABASE_URL", "")
     if url and not version_of(url):
         stop_with(
             "DATABASE_URL names no server that answers.", "Unset it to measure on an embedded PostgreSQL."

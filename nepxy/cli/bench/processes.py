@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
@@ -15,9 +14,12 @@ from typing import Final
 import aiohttp
 import psutil
 
+from nepxy.config.environ import process_environ
+
 START_S_MAX: Final = 60.0
 STOP_S_MAX: Final = 40.0
 POLL_S: Final = 0.02
+
 INHERITED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV")
 """Of the environment: settings of a deployment must not reach what is measured."""
 
@@ -71,7 +73,7 @@ class Program:
 
     def launch(self) -> None:
         """Start it, and do not wait."""
-        environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        environment = {name: value for name, value in process_environ().items() if name in INHERITED}
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program and our own arguments
