@@ -34,12 +34,7 @@ def stage(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
             server.drop_all()
 
 
-NOT_HERE = ("end_to_end_500", "recovery")
-"""The first is end to end again. The second kills an engine: a payout killed between its intent and its answer goes to
-REVIEW, rightly, so that "all settled" holds only mostly; journeys and chaos hold what must hold of a kill."""
-
-
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in NOT_HERE])
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "end_to_end_500"])
 async def test_a_scenario_settles_what_it_accepts_and_nothing_twice(stage: Stage, name: str) -> None:
     result = await SCENARIOS[name](stage)
 

@@ -52,10 +52,10 @@ async def recovery(stage: Stage) -> Result:
             taken_s = await _until_recovered(town, waiting + FEW) - began_s
         finally:
             accepted.cancel()
-        before = await town.counts()
         async with town.http.post(f"{town.provider.url}/burst") as answer:
             answer.raise_for_status()
-        await town.until_reported(before["webhooks_taken"] + posted.taken_count + 1)
+        # Counted from the very start: the one that came after the kill may be reported before the burst.
+        await town.until_reported(FEW + posted.taken_count + 1)
         result.checked = await check(town, FEW + posted.taken_count + 1)
         result.checked |= {"in_flight_kept": await asyncio.to_thread(_kept, town, waiting)}
         rss = town.program.rss_bytes()
