@@ -176,7 +176,7 @@ class PayoutsInMemory:
         self.let_some_go()
         for deliver in self._arriving.pop(payout.transaction_id, ()):
             self.deliver(payout.transaction_id, deliver)
-        if self._tenure.refusal(payout.transaction_id) is not None:
+        if not self._tenure.works_on(payout.transaction_id):
             # A webhook's fact is recorded by whoever has it; the rest is for who holds the shard.
             self._tell(ref, Retire())
 

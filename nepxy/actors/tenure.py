@@ -69,6 +69,14 @@ class Tenure:
             return NodeStandby(f"this node does not own the payout's shard; {owner}")
         return None
 
+    def works_on(self, transaction_id: TransactionId) -> bool:
+        """Whether a payout that is here stays: also while the lease waits to be renewed, for nobody else has it yet.
+
+        What it does meanwhile, the database allows or not: each intent names the epoch that it was decided under.
+        """
+        held = shard_of(transaction_id) in self._ownership.epochs
+        return held and self._life is not EngineState.DRAINING
+
     def take(self, message: LeasesChanged) -> ShardsMoved:
         """Hold what the lease keeper says."""
         before, held = self._ownership.epochs, message.held

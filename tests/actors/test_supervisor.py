@@ -43,6 +43,7 @@ from nepxy.errors import DatabaseUnavailable, Draining, NodeStandby
 from nepxy.providers.contract import Notice
 from nepxy.storage.accounts import AccountFigures
 from nepxy.storage.in_doubt import DoubtFigures
+from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
 from nepxy.storage.writes import (
     Answer,
@@ -628,6 +629,29 @@ def test_a_node_that_cannot_renew_stops_accepting_before_its_lease_ends() -> Non
     reply = town.accept(town.a_payout(1))
     town.run(0.1)
     assert isinstance(reply.errors[0], NodeStandby)
+
+
+def test_what_is_committed_while_the_lease_waits_to_be_renewed_is_sent_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody else has its shard, so nobody else would look for it before it is due."""
+    town = running()
+
+    async def away() -> HeldShards:
+        raise DatabaseUnavailable
+
+    payout = town.a_payout(1)
+    with monkeypatch.context() as patch:
+        patch.setattr(town.store, "acquire_or_renew", away)
+        town.store.is_up = False
+        town.accept(payout)
+        town.run(9)
+        assert town.view().state is EngineState.STANDBY
+        town.store.is_up = True
+        town.run(2)
+        assert payout.transaction_id in town.store.rows
+    town.run(10)
+    assert town.adapters["TMONEY"].submitted == [payout.transaction_id]
 
 
 def test_a_webhook_is_recorded_by_a_standby_too_which_then_leaves_the_payout_alone() -> None:
