@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import structlog
@@ -25,6 +26,9 @@ log = structlog.get_logger("nepxy.supervisor")
 
 OWN_SHARE: Final = 2
 """This part of the memory is divided among the providers for good: a dead one's backlog never fills it all."""
+
+WAKES_SOON: Final = timedelta(seconds=1)
+"""So close to its time a payout may be at work already, by a timer of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,12 @@ class PayoutsInMemory:
     def tell_all(self, message: Any, which: Callable[[TransactionId, Entry], bool] | None = None) -> None:
         """Tell all payouts here, or those of them."""
         for transaction_id, entry in self.roster.items():
-            if which is None or which(transaction_id, entry):
+            if which is not None and not which(transaction_id, entry):
+                continue
+            if isinstance(message, Deliver):
+                # Counted: who has had more than was delivered to it is never let go.
+                self.deliver(transaction_id, message)
+            else:
                 self._tell(entry.ref, message)
 
     # ---- in ----------------------------------------------------------------------------------------
@@ -186,7 +195,15 @@ class PayoutsInMemory:
         return max(0, self._steering.payouts_in_memory_max - len(self.roster))
 
     def _has_room(self, provider: str) -> bool:
-        """Whether one more payout of this provider may be in memory: what others have a right to stays free."""
+        """Whether one more payout of this provider may be in memory; who merely lingers makes room for it."""
+        while not self._is_free_for(provider):
+            if not self._lingering:
+                return False
+            self._let_longest_go()
+        return True
+
+    def _is_free_for(self, provider: str) -> bool:
+        """Whether there is room now: what others have a right to stays free."""
         free = self._room()
         share = self._steering.payouts_in_memory_max // (OWN_SHARE * max(1, len(self._providers)))
         if self.roster.count_of(provider) < share:
@@ -218,9 +235,16 @@ class PayoutsInMemory:
         """Those who have lingered long enough; and more, where they take up more than half of what is free."""
         now_s = self._actor.runtime.scheduler.monotonic()
         while self._lingering:
-            until_s, message = next(iter(self._lingering.values()))
+            until_s, _ = next(iter(self._lingering.values()))
             if until_s > now_s and len(self._lingering) <= self._room():
                 break
+            self._let_longest_go()
+
+    def _let_longest_go(self) -> None:
+        """Whoever lingers longest; but not where its time has come there: at work, it says anew when it is idle."""
+        _, message = self._lingering.pop(next(iter(self._lingering)))
+        wakes_at = self._actor.runtime.scheduler.now() + WAKES_SOON
+        if message.until is None or message.until > wakes_at:
             self._let_go(message)
 
     def stopped(self, transaction_id: TransactionId, ref: ActorRef[Any]) -> None:

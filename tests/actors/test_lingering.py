@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-from nepxy.actors.messages import LookForReplay, WebhookAnswer, WebhookArrived
+from nepxy.actors.messages import Drain, Drained, LookForReplay, WebhookAnswer, WebhookArrived
 from nepxy.actors.supervisor import SupervisorLimits
 from nepxy.engine.outcomes import Finding, StatusReport
 from nepxy.engine.payout import Payout, Status, TransactionId
+from nepxy.engine.restored import Restored
 from tests.actors.support import Reply
 from tests.actors.test_supervisor import Town, a_webhook, running
 
@@ -99,3 +101,59 @@ def test_a_payout_whose_row_others_wrote_asks_for_a_look_and_changes_nothing() -
 
     assert isinstance(tell(town, payout), LookForReplay)
     assert town.store.rows[payout.transaction_id] == moved
+
+
+def test_who_is_woken_while_it_lingers_is_not_let_go_in_the_midst_of_its_call() -> None:
+    town = Town(passivate_after_s=2.0)
+    town.adapters["TMONEY"].call_s = 25.0
+    now = town.world.now()
+    again = town.a_payout(
+        1,
+        status_reason="NOT_SENT",
+        attempt_count=1,
+        unreached_count=1,
+        last_attempt_at=now,
+        next_retry_at=now + timedelta(seconds=8),
+    )
+    town.store.rows[again.transaction_id] = again
+
+    town.run(8 + 25 + 1)
+
+    assert town.adapters["TMONEY"].submitted == [again.transaction_id]
+    assert town.store.rows[again.transaction_id].provider_ref is not None
+
+
+def test_who_lingers_makes_room_for_a_new_payout() -> None:
+    town = running(payouts_in_memory_max=40)
+    for number in range(1, 41):
+        town.accept(town.a_payout(number))
+    town.run(5)
+    town.adapters["TMONEY"].call_s = 600.0
+    new = [town.a_payout(number) for number in range(101, 131)]
+    for payout in new:
+        town.accept(payout)
+    town.run(1)
+
+    # All but the share of the other provider, which stays free for it.
+    assert town.view().payouts_in_memory == 30
+    assert (view := town.provider()).waiting + view.in_flight == 30
+
+
+def test_payouts_leave_memory_although_they_were_all_told_of_a_release() -> None:
+    town = running()
+    town.store.last_restore = Restored(at=town.world.now(), doubt_until=None)
+    town.run(3)
+    payout = town.a_payout(1)
+    town.accept(payout)
+    town.run(1)
+    assert town.view().payouts_in_memory == 1
+    released = replace(town.store.last_restore, doubt_until=town.world.now() + timedelta(hours=72))
+    town.store.last_restore = released
+    town.run(3)
+
+    drained = Reply()
+    town.supervisor.tell(Drain(reply_to=drained))
+    town.run(2)
+
+    assert drained.values == [Drained()]
+    assert town.view().payouts_in_memory == 0
