@@ -99,6 +99,7 @@ def _first(
 
 
 def _secret_file(variable: str, file: Path, reading: Reading) -> str:
+    """Its text; empty where it may be, or where a problem was noted."""
     try:
         with file.open("rb") as stream:
             content = stream.read(_SECRET_FILE_BYTES_MAX + 1)
@@ -110,6 +111,9 @@ def _secret_file(variable: str, file: Path, reading: Reading) -> str:
         return ""
     except UnicodeDecodeError:
         reading.problems.append(f"{variable}: {file} is not UTF-8 text; write the secret as text")
+        return ""
+    # Between two rotations there is no previous secret, and a running process cannot be told of another file.
+    if not content.strip() and variable.endswith("_PREVIOUS_FILE"):
         return ""
     if not text.strip() or len(content) > _SECRET_FILE_BYTES_MAX:
         size = "empty" if not text.strip() else f"larger than {_SECRET_FILE_BYTES_MAX} bytes"

@@ -27,6 +27,7 @@ _GUESSED_FIRST: Final = (
     "placeholder",
     "your-secret",
     "default",
+    "everybody-knows",  # deploy/sandbox.env
 )
 """What examples and templates hold, and everybody tries first."""
 _WEAK_WORDS: Final = frozenset(

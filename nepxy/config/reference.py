@@ -28,13 +28,13 @@ _PAGE_HEAD: Final = f"""\
 NepXy reads environment variables, and beneath them a `.env` file in its working directory. All are read once, at the
 start, and validated whole: one message lists everything that is wrong. To see it without starting:
 
-```
+```sh
 python -m nepxy config check
 ```
 
 - A blank value counts as not set. Where several names are given, the first that is set wins.
 - A secret may come from a file instead: set `NAME_FILE` to its path (not both). Files are read again on SIGHUP
-  ([rotating-secrets.md](rotating-secrets.md)).
+  ([rotating-secrets.md](rotating-secrets.md)). The file of a `…_PREVIOUS` may be empty: nothing is being rotated.
 - `<PROVIDER>` stands for one of {_PROVIDERS}: that provider's own number, which wins over the one for all.
 - `SANDBOX` and `REAL` variables are a provider's two accounts; `MM_MODE` picks one.
 - A variable that begins like ours and is no setting is warned about, with the nearest name.

@@ -1,5 +1,8 @@
 """What production refuses, in the very words that a person reads."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from nepxy.config.production import is_guessable
@@ -7,6 +10,7 @@ from nepxy.config.secret import Secret
 from nepxy.config.settings import Settings
 from nepxy.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 SOUND = {
     "ENV": "prod",
     "DATABASE_URL": "postgresql://nepxy:hunter2@db.example/nepxy?sslmode=verify-full",
@@ -71,6 +75,14 @@ def test_a_sound_production_starts() -> None:
 )  # fmt: skip
 def test_production_refuses_and_says_what_to_do(change: dict[str, str], line: str) -> None:
     assert problems(**change) == (line,)
+
+
+def test_production_refuses_what_this_repository_shows_to_everybody() -> None:
+    shown = re.findall(r"^\w+_(?:KEY|SECRET)=(\S+)$", (ROOT / "deploy/sandbox.env").read_text(), re.MULTILINE)
+    assert len(shown) == 4
+    for secret in shown:
+        for name in ("JWT_SECRET", "JWT_SECRET_PREVIOUS", "TMONEY_WEBHOOK_SECRET"):
+            assert problems(**{name: secret}) == (f"{name}: is one that anybody would try; {RANDOM}",)
 
 
 def test_production_refuses_the_sandbox() -> None:

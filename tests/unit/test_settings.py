@@ -497,6 +497,14 @@ def test_a_secret_file_without_a_secret_says_so(tmp_path: Path, content: bytes, 
     assert line.startswith(f"JWT_SECRET_FILE: {file} {words}")
 
 
+def test_the_file_of_a_previous_secret_is_empty_between_two_rotations(tmp_path: Path) -> None:
+    file = tmp_path / "previous"
+    for content in ("", "\n"):
+        file.write_text(content)
+        s = settings(JWT_SECRET_PREVIOUS_FILE=str(file), TMONEY_WEBHOOK_SECRET_PREVIOUS_FILE=str(file))
+        assert (len(s.auth.jwt_secret_previous), len(s.tmoney.webhook_secret_previous)) == (0, 0)
+
+
 def test_only_secrets_are_read_from_files(tmp_path: Path) -> None:
     assert settings(PORT_FILE=str(tmp_path / "x")).http.port == 8001
 
