@@ -6,7 +6,6 @@ test again. Each page says so to its reader, too.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -18,31 +17,40 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.cli.conftest import operator
 from tests.journey.harness import Town, token
-from tests.ship.database_home import ROOT, DatabaseHome, bare_environ, nepxy, rows
+from tests.ship.database_home import ROOT, DatabaseHome, nepxy, rows
+from tests.ship.pages import NOT_RUN, blocks, run_commands, text_of, to_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-NOT_RUN = {"needs-docker": "needs Docker", "needs-fly": "needs Fly", "whole-suite": "make release-check"}
-PAGES = ("backup-and-restore", "rollback", "release-checklist", "fly_prod_setup", "compose")
-COMMAND = re.compile(r"^(nepxy|python|make|docker|fly|scripts/|\.venv/|psql|cp|curl)\b")
-
-
-def blocks(page: str) -> list[tuple[str, str]]:
-    """Each shell block of a page: what it says of itself, and its commands."""
-    text = (ROOT / "docs" / f"{page}.md").read_text()
-    return [
-        (said.strip(), body) for said, body in re.findall(r"^```sh( [\w-]+)?\n(.*?)^```", text, re.M | re.S)
-    ]
-
-
-def to_run(page: str) -> str:
-    return "\n".join(body for said, body in blocks(page) if said not in NOT_RUN)
+PAGES = (
+    "backup-and-restore",
+    "compose",
+    "configuration",
+    "fly_prod_setup",
+    "migrations",
+    "release-checklist",
+    "rollback",
+    "rotating-secrets",
+)
+COMMAND = re.compile(
+    r"^((nepxy|python3?|make|docker|fly|git|psql|cp|curl|openssl) [\w\"$.-]|(scripts|\.venv/bin)/\S+ \S)"
+)
+RUN_ELSEWHERE = {
+    "make run": "tests/journey/test_make_run.py",
+    "make test": ".ci/run",
+    "make release-check": "its parts by tests/ship/test_release_check.py",
+    "nepxy operators add": "tests/cli/conftest.py",
+    "python -m nepxy config docs": "scripts/release_check.py",
+    "python -m nepxy migrate": "tests/ship/test_image.py",
+}
+"""What running text names beyond the blocks, and where it is run."""
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_what_is_not_run_is_marked_and_said(page: str) -> None:
-    text = (ROOT / "docs" / f"{page}.md").read_text()
+    text = text_of(page)
     assert blocks(page)
     for said, body in blocks(page):
         assert said in ("", *NOT_RUN), said
@@ -55,6 +63,17 @@ def test_what_is_not_run_is_marked_and_said(page: str) -> None:
     # No command hides in a fence of another kind.
     for kind, body in re.findall(r"^```(\w*)[^\n]*\n(.*?)^```", text, re.M | re.S):
         assert kind == "sh" or not any(COMMAND.match(line) for line in body.splitlines()), body
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_running_text_tells_to_type_is_run_too(page: str) -> None:
+    prose = re.sub(r"^ *```.*?^ *```", "", text_of(page), flags=re.M | re.S)
+    told = {one for one in re.findall(r"`([^`\n]+)`", prose) if COMMAND.match(one)}
+    run = "\n".join(to_run(one) for one in PAGES)
+
+    assert {one for one in told if one not in run} <= set(RUN_ELSEWHERE)
+    for place in RUN_ELSEWHERE.values():
+        assert (ROOT / place.rpartition(" ")[2]).exists()
 
 
 @pytest.fixture
@@ -74,24 +93,8 @@ def tree() -> Iterator[Path]:
 
 
 def run_page(page: str, tree: Path, home: DatabaseHome, **environ: str) -> str:
-    """All its commands in one shell, as its reader would paste them."""
-    psql = next(
-        p for p in home.server._bin.parent.parent.glob("pginstall*/bin/psql") if os.access(p, os.X_OK)
-    )
-    given = bare_environ(NEPXY_DATA_DIR=str(tree / "data"), **environ)
-    given["PATH"] = f"{Path(sys.executable).parent}:{psql.parent}:{given['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", to_run(page)],
-        cwd=tree,
-        env=given,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 0, f"{page} as written fails:\n{done.stdout}"
-    return done.stdout
+    """All its commands."""
+    return run_commands(to_run(page), tree, home, **environ)
 
 
 def test_back_up_and_restore_as_written(
@@ -150,19 +153,43 @@ async def test_roll_back_verify_and_the_release_checklist_as_written(
     secrets.write_text(SECRETS)
     environ = {
         "DATABASE_URL": home.app_url,
+        "ADMIN_DATABASE_URL": home.server.url,
         "BASE_URL": serving.base,
         "NEPXY_CLIENT_TOKEN": token(),
         "ADVISORIES": str(advisories),
         "SECRETS_ENV": str(secrets),
+        **operator(serving, "ama", "Ama Mensah"),
     }
+    git(tree, "init", "--quiet")
+    git(tree, "add", "nepxy")
+    git(tree, "commit", "--quiet", "--message", "what is released")
 
     for page, wanted in (
+        ("configuration", "settings are fit to start"),
+        ("migrations", "only add"),
         ("rollback", "All 3 steps passed"),
         ("release-checklist", "0 with known vulnerabilities"),
         ("fly_prod_setup", "settings are fit to start"),
     ):
         said = run_page(page, tree, home, **environ)
         assert wanted in said
+
+    # What the checklist froze is what it tagged, and has what the release needs to be tried.
+    frozen = tree / "tests/previous_release/frozen"
+    assert (frozen / "REF").read_text() == git(tree, "rev-parse", "v0.1.0^{commit}")
+    kept = {path.relative_to(frozen) for path in frozen.rglob("*.py")}
+    assert {Path("nepxy/storage/journal.py"), Path("nepxy/migrations", NEWEST)} <= kept
+    assert all((frozen / path).read_bytes() == (tree / path).read_bytes() for path in kept)
+
+
+NEWEST = max(path.name for path in (ROOT / "nepxy/migrations").glob("[0-9]*.py"))
+
+
+def git(tree: Path, *arguments: str) -> str:
+    """As somebody who has no settings of his own."""
+    who = ("-c", "user.name=A Releaser", "-c", "user.email=releaser@example.com")
+    done = subprocess.run(["git", *who, *arguments], cwd=tree, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
 def test_compose_as_written_as_far_as_it_goes_without_docker(home: DatabaseHome, tree: Path) -> None:
