@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from tests.ship.database_home import ROOT, DatabaseHome, bare_environ, database_home
+from nepxy.storage.migrate import MIGRATIONS_DIR
+from tests.ship.database_home import ROOT, DatabaseHome, bare_environ, database_home, rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NOBODY = 65534
@@ -189,6 +190,12 @@ def test_it_migrates_as_the_owner_serves_as_the_engine_and_stops_cleanly(
         # The engine's own process does not know how the owner logs in.
         assert b"nepxy_owner" not in Path(f"/proc/{serving.pid}/environ").read_bytes()
         assert check_health(tree, prefix, port).returncode == 0
+        # Where real money would move, the smoke test looks, and pays nobody.
+        looked, paying = smoked(port, "--only", "health"), smoked(port)
+        assert (looked.returncode, paying.returncode) == (0, 1), looked.stdout + paying.stdout
+        assert "a payout would move real money" in paying.stdout
+        assert rows(database.owner_url, "SELECT count(*) FROM app.mobile_money_payouts") == [(0,)]
+        lose_the_newest_migration(database, port)
         serving.send_signal(signal.SIGTERM)
         assert serving.wait(timeout=60) == 0
     finally:
@@ -198,6 +205,46 @@ def test_it_migrates_as_the_owner_serves_as_the_engine_and_stops_cleanly(
     assert "engine.stopped" in said
     for secret in ("p@ss", "p%40ss", environ["JWT_SECRET"], "key of nobody"):
         assert secret not in said
+
+
+def lose_the_newest_migration(database: DatabaseHome, port: int) -> None:
+    """As if it had never run: then /readyz names it, to whoever looks and to the smoke test; and the process lives."""
+    newest = max(path.stem for path in MIGRATIONS_DIR.glob("[0-9]*.py"))
+    gone = "DELETE FROM public._pw_migrate_internal WHERE version = %s RETURNING version"
+    assert rows(database.owner_url, gone, newest.partition("_")[0])
+    deadline = time.monotonic() + 30
+    found: dict[str, Any] = {}
+    while found.get("migrations_pending") != [newest]:
+        assert time.monotonic() < deadline, found
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
+        except urllib.error.HTTPError as not_ready:
+            with not_ready:
+                found = json.load(not_ready)
+        time.sleep(0.1)
+    assert (found["ready"], found["migrations_ok"], found["reasons"]) == (
+        False,
+        False,
+        ["MIGRATIONS_PENDING"],
+    )
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as alive:
+        assert json.load(alive)["ok"] is True
+
+
+def smoked(port: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            sys.executable,
+            str(ROOT / "scripts/smoke_dev.py"),
+            "--base-url",
+            f"http://127.0.0.1:{port}",
+            *arguments,
+        ],
+        env=bare_environ(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def check_health(tree: Path, prefix: Path, port: int) -> subprocess.CompletedProcess[str]:
