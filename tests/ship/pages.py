@@ -12,6 +12,7 @@ from tests.ship.database_home import ROOT, DatabaseHome, bare_environ
 
 NOT_RUN = {"needs-docker": "needs Docker", "needs-fly": "needs Fly", "whole-suite": "make release-check"}
 """What a block may say of itself, and what its page then says to the reader."""
+LIMIT_S = 200
 
 
 def text_of(page: str) -> str:
@@ -32,9 +33,7 @@ def to_run(page: str) -> str:
     return "\n".join(body for said, body in blocks(page) if said not in NOT_RUN)
 
 
-def run_commands(
-    commands: str, folder: Path, home: DatabaseHome, *, timeout_s: float = 200, **environ: str
-) -> str:
+def run_commands(commands: str, folder: Path, home: DatabaseHome, **environ: str) -> str:
     """Run these commands in one shell, as their reader would paste them; returns what they said."""
     psql = next(
         p for p in home.server._bin.parent.parent.glob("pginstall*/bin/psql") if os.access(p, os.X_OK)
@@ -48,7 +47,7 @@ def run_commands(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=timeout_s,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == 0, f"as written it fails:\n{commands}\n{done.stdout}"
