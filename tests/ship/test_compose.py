@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,31 @@ def test_the_dockerfile_keeps_the_rules_that_matter() -> None:
         assert word != "RUN" or not re.search(r"\b(sudo|curl|wget|apt-get|chmod 777)\b", rest)
         assert word not in ("ENV", "ARG") or not re.search(r"(PASSWORD|SECRET|TOKEN|API_KEY)", rest)
         assert word != "WORKDIR" or rest.startswith("/")
+
+
+def linted(dockerfile: Path) -> subprocess.CompletedProcess[str]:
+    """What hadolint says of it, everything counted as an error."""
+    hadolint = Path(sys.executable).with_name("hadolint")
+    if not hadolint.exists():
+        problem = "hadolint is not installed; requirements.lock has it for Linux on x86-64"
+        pytest.fail(problem) if os.environ.get("CI") else pytest.skip(problem)
+    return subprocess.run(
+        [str(hadolint), "--no-color", "--failure-threshold", "style", str(dockerfile)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile(tmp_path: Path) -> None:
+    sound = linted(ROOT / "Dockerfile")
+    assert (sound.returncode, sound.stdout) == (0, "")
+
+    spoilt = tmp_path / "Dockerfile"
+    spoilt.write_text(DOCKERFILE.replace("WORKDIR /tmp", "WORKDIR tmp").replace('CMD ["serve"]', "CMD serve"))
+    found = linted(spoilt)
+    assert found.returncode == 1
+    assert {"DL3000", "DL3025"} <= set(re.findall(r"DL\d+", found.stdout))
 
 
 def test_what_the_dockerfile_copies_is_there_and_not_ignored() -> None:
