@@ -13,8 +13,15 @@ from typing import Final, Protocol
 
 import structlog
 
-from nepxy.errors import DatabaseUnavailable, NepXyError, Unavailable
-from nepxy.storage.database import Fault, fault_of, is_race, needs_new_connection, sqlstate_of
+from nepxy.errors import DatabaseUnavailable, EngineBusy, NepXyError, Unavailable
+from nepxy.storage.database import (
+    Fault,
+    fault_of,
+    is_race,
+    needs_new_connection,
+    sqlstate_of,
+    took_too_long,
+)
 from nepxy.storage.writes import (
     Answer,
     CreatePayout,
@@ -141,6 +148,8 @@ class _Commit:
             return self._refused(group, error)
         self._failed(fault, error)
         yield self._backoff_s()
+        if took_too_long(error) and any(map(self._counted_client, group)):
+            return self._set_apart(group)
         rest = group if fault is Fault.TRY_AGAIN else (yield from self._not_landed(group))
         return _halves(rest) if self._failures >= HALVED_AFTER else [rest] if rest else []
 
@@ -158,6 +167,33 @@ class _Commit:
             "INTERNAL_ERROR", f"the database refuses this {type(write).__name__}: {_first_line(error)}"
         )
         self._answers[n] = WriteFailed(error=refused)
+        return []
+
+    def _counted_client(self, n: int) -> str | None:
+        """Whose use must be counted for this write; None: nobody's."""
+        write = self._writes[n]
+        return (
+            write.payout.client_id if isinstance(write, CreatePayout) and write.limits is not None else None
+        )
+
+    def _set_apart(self, group: list[int]) -> list[list[int]]:
+        """New payouts whose client's use may be what takes so long hold up nobody else: nothing was promised of them.
+
+        Tried again like all others, a client with too many payouts to count would stop the journal for good.
+        """
+        of_client: dict[str | None, list[int]] = {None: []}
+        for n in group:
+            of_client.setdefault(self._counted_client(n), []).append(n)
+        others = of_client.pop(None)
+        if others or len(of_client) > 1:
+            return [part for part in (*reversed(of_client.values()), others) if part]
+        (client_id,) = of_client
+        log.error("journal.count_took_too_long", client_id=client_id, payouts_count=len(group))
+        busy = EngineBusy(
+            "what this client has used of its limits could not be counted in time", retry_after_s=5
+        )
+        for n in group:
+            self._answers[n] = WriteFailed(error=busy)
         return []
 
     def _not_landed(self, group: list[int]) -> Generator[float, None, list[int]]:

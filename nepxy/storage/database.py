@@ -44,6 +44,9 @@ UNKNOWN_CLASSES = ("08", "40003", "57P")
 NEW_CONNECTION_CLASSES = (*UNKNOWN_CLASSES, "25", "28", "3D", "53300")
 """Conditions that belong to the session or to the server that was reached, as after a failover."""
 
+TIME_OUTS = ("57014", "55P03")
+"""The statement's and the lock's."""
+
 
 class NotConnected(Exception):
     """No connection could be made, so nothing was sent; its `__cause__` says why."""
@@ -97,6 +100,11 @@ def needs_new_connection(error: BaseException) -> bool:
 def is_race(error: BaseException) -> bool:
     """Whether a unique key was refused because another transaction took it first (SQLSTATE 23505)."""
     return sqlstate_of(error) == "23505"
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Whether the server gave up the statement, or its wait for a lock, at our time-out."""
+    return sqlstate_of(error) in TIME_OUTS
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from nepxy.actors.batch_commit import BACKOFF_S_MAX, HALVED_AFTER, LOOKS_MAX, commit_batch
+from nepxy.config.groups import LimitSettings
 from nepxy.engine.payout import ProviderRef, Status
 from nepxy.errors import NepXyError
 from nepxy.storage.database import Fault, NotConnected
@@ -172,6 +173,34 @@ def test_a_batch_that_only_fails_as_a_whole_passes_in_parts(database: Unsteady) 
 
     assert database.commit(*writes) == tuple(Created(payout=write.payout) for write in writes)
     assert database.sizes[:HALVED_AFTER] == [8] * HALVED_AFTER
+
+
+def test_a_client_whose_use_takes_too_long_to_count_holds_up_nobody_else(database: Unsteady) -> None:
+    limits = LimitSettings(payouts_per_month_max=10**6)
+    slow = [a_create(a_payout(client_id="slow"), limits=limits) for _ in range(2)]
+    quick, free, moved = a_create(a_payout(client_id="quick"), limits=limits), a_create(), database.asked()
+
+    def counts(database: Unsteady, writes: Sequence[Write]) -> Sequence[Answer]:
+        database.writing.insert(0, counts)
+        database.is_given_up = len(database.sizes) > 20
+        if any(write in slow for write in writes):
+            raise DatabaseError("canceling statement due to statement timeout", "57014")
+        return database.model.write(writes)
+
+    database.writing = [counts]
+
+    answers = database.commit(slow[0], quick, free, moved, slow[1])
+
+    assert answers[1:4] == (
+        Created(payout=quick.payout),
+        Created(payout=free.payout),
+        Moved(payout=moved.after),
+    )
+    assert [isinstance(answer, WriteFailed) and answer.error.code for answer in (answers[0], answers[4])] == [
+        "ENGINE_BUSY",
+        "ENGINE_BUSY",
+    ]
+    assert database.sizes == [5, 2, 2, 1]
 
 
 def test_clients_are_not_told_where_the_database_is(database: Unsteady) -> None:

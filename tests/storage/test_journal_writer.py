@@ -20,7 +20,9 @@ import pykka
 import pytest
 
 from nepxy.actors.journal_writer import BatchWritten, JournalWriter, WriteBatch, WriterFaltered
+from nepxy.config.groups import LimitSettings
 from nepxy.engine.payout import ProviderRef, Status
+from nepxy.storage.client_limits import begin_and_hold_back
 from nepxy.storage.database import Fault, connect_writer
 from nepxy.storage.embedded import EmbeddedPostgres
 from nepxy.storage.journal import lock_key
@@ -348,6 +350,25 @@ def test_a_lock_held_for_longer_than_the_time_out_only_delays(
         assert lane.faltered() is Fault.TRY_AGAIN
 
     assert lane.answers() == (Moved(payout=move.after),)
+    lane.stop()
+
+
+def test_a_client_whose_limits_somebody_else_keeps_locked_holds_up_nobody_else(
+    database_url_both: str, journal: Journal
+) -> None:
+    lane = Lane(database_url_both, statement_timeout_s=0.2)
+    limits = LimitSettings(payouts_per_day_max=10)
+    held, other = a_create(limits=limits), a_create(a_payout(client_id="other"), limits=limits)
+    move = asked(journal)
+    # As a node does that froze in the midst of it.
+    begin_and_hold_back(journal.database, {0: a_create(limits=limits)})
+    busy, *done = lane.written(held, move, other)
+    journal.database.execute_sql("ROLLBACK")
+
+    assert isinstance(busy, WriteFailed)
+    assert busy.error.code == "ENGINE_BUSY"
+    assert done == [Moved(payout=move.after), Created(payout=other.payout)]
+    assert lane.written(held) == (Created(payout=held.payout),)
     lane.stop()
 
 
