@@ -130,7 +130,9 @@ def session_options(statement_timeout_s: float, application_name: str) -> dict[s
     return {
         "application_name": application_name,
         "options": f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} -c TimeZone=UTC"
-        " -c idle_in_transaction_session_timeout=60000",
+        " -c idle_in_transaction_session_timeout=60000"
+        # Statements that are sent after a lock count on seeing what its last holder has committed.
+        r" -c default_transaction_isolation=read\ committed",
         # A peer that is gone without a word (a cut cable) is noticed in under half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

@@ -217,9 +217,13 @@ def test_another_clients_payouts_are_not_counted(journal: Journal) -> None:
     assert isinstance(journal.one(wish(one, client_id="b", phone_e164=KOFI)), Created)
 
 
+@pytest.mark.parametrize("by_default", ["read committed", "repeatable read"])
 def test_twenty_connections_at_once_take_the_last_three_places_three_times(
-    start_journal: StartJournal,
+    start_journal: StartJournal, by_default: str
 ) -> None:
+    """Also where an operator has set the database to an isolation in which a lock is no reason to look anew."""
+    (name,) = start_journal().rows("SELECT current_database()")[0]
+    start_journal().rows(f"ALTER DATABASE \"{name}\" SET default_transaction_isolation = '{by_default}'")
     three = LimitSettings(payouts_per_day_max=3, amount_per_day_max=10_000)
     journals = [start_journal() for _ in range(20)]
     together = Barrier(20)
