@@ -132,7 +132,9 @@ def session_options(statement_timeout_s: float, application_name: str) -> dict[s
         "options": f"-c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms} -c TimeZone=UTC"
         " -c idle_in_transaction_session_timeout=60000"
         # Statements that are sent after a lock count on seeing what its last holder has committed.
-        r" -c default_transaction_isolation=read\ committed",
+        r" -c default_transaction_isolation=read\ committed"
+        # What is acknowledged, and each intent, outlives a crash of the server (money rules 1 and 2).
+        " -c synchronous_commit=on",
         # A peer that is gone without a word (a cut cable) is noticed in under half a minute.
         "keepalives_idle": 10,
         "keepalives_interval": 5,

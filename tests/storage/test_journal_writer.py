@@ -449,3 +449,25 @@ def test_a_writer_told_to_give_up_answers_nothing_for_what_is_unrecorded(server:
     assert lane.answers() == (None, None)
     lane.stop()
     server.restart()
+
+
+# ---- what the database's owner has set ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "theirs", "ours"),
+    [
+        ("synchronous_commit", "off", "on"),
+        ("default_transaction_isolation", "serializable", "read committed"),
+    ],
+)
+def test_what_a_commit_means_is_not_left_to_the_databases_defaults(
+    database_url_both: str, journal: Journal, setting: str, theirs: str, ours: str
+) -> None:
+    """Where commits return before they are on disk, a crash forgets an intent, and its payout is sent again."""
+    (name,) = journal.rows("SELECT current_database()")[0]
+    journal.rows(f"ALTER DATABASE \"{name}\" SET {setting} = '{theirs}'")
+
+    later = Journal(database_url_both)
+    assert later.rows(f"SHOW {setting}") == [(ours,)]
+    later.database.close()
