@@ -5,6 +5,9 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Tests start some hundred processes: without bytecode on disk, each would compile all that it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The first Python that is new enough *and* can make a virtual environment (Debian splits that part off).
 find_python = for p in python3.11 python3 python3.12 python3.13 python3.14 /usr/bin/python3; do \
 	"$$p" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; \
@@ -37,9 +40,9 @@ $(VENV)/.installed: requirements.lock requirements.in setup.cfg pyproject.toml
 run: setup ## Run NepXy with its own PostgreSQL and provider sandbox; stop it with Ctrl-C
 	@$(BIN)/python -m nepxy run
 
-# By file: what shares a server or a module's fixtures stays together.
+# By file: what shares a server or a module's fixtures stays together. In our order: long ones first (tests/conftest.py).
 test: lint ## Run all checks, then all tests; the last line is pytest's
-	@$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+	@$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, formatting, types and the import arrows
 	$(BIN)/ruff check .

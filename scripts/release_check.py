@@ -146,7 +146,9 @@ def configuration(release: Release) -> str:
 
 def tests(release: Release) -> str:
     """All of them."""
-    said = release.python("-m", "pytest", "--quiet", "--numprocesses=2", "--dist=loadfile")
+    said = release.python(
+        "-m", "pytest", "--quiet", "--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"
+    )
     return _last(said, 1)
 
 

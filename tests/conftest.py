@@ -8,13 +8,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.postgres_server import PostgresServer, embedded_server, outside_server
 
 OUTSIDE_URL = os.environ.get("NEPXY_TEST_DATABASE_URL")
 VERSION = int(os.environ.get("NEPXY_TEST_PG", "18"))
+
+
+LONG = ("simulation", "journey", "console", "ship", "runbook", "bench", "chaos")
+"""Begun first: what comes last should be short, or one worker ends long after the others."""
+
+
+def pytest_configure() -> None:
+    """Tracebacks in the log are plain: drawn with everybody's locals, one takes seconds."""
+    plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long directories first; within one, and among the rest, the order stays."""
+    here = Path(__file__).parent
+    rank = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(here).parts[0], len(LONG)))
 
 
 @pytest.fixture(scope="session")
