@@ -18,6 +18,8 @@ BEGIN
     EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format('GRANT CONNECT, CREATE ON DATABASE %I TO nepxy_owner', current_database());
     EXECUTE format('GRANT CONNECT ON DATABASE %I TO nepxy_app', current_database());
+    -- `nepxy database` shows whose forgotten session holds a table, statements without their values. It may end none.
+    GRANT pg_read_all_stats TO nepxy_app;
 END $$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

@@ -64,6 +64,12 @@ def database_url(postgres: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
+def engine_database_url(postgres: PostgresServer, database_url: str) -> str:
+    """The same, as the role that serves in production: what whole engines run on."""
+    return postgres.as_engine(database_url)
+
+
+@pytest.fixture
 def database_url_both(postgres_both: PostgresServer) -> Iterator[str]:
     """A migrated database of this test's own, on each supported version."""
     with postgres_both.fresh_database() as url:

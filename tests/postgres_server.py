@@ -17,6 +17,8 @@ from nepxy.storage.embedded import EmbeddedPostgres
 from nepxy.storage.migrate import MIGRATIONS_DIR, migrate_up
 from nepxy.storage.online_indexes import build_indexes
 
+ROLES = Path(__file__).parents[1] / "scripts" / "roles.sql"
+
 
 @dataclass
 class PostgresServer:
@@ -47,6 +49,17 @@ class PostgresServer:
             yield self.url_for(name)
         finally:
             self.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def as_engine(self, url: str) -> str:
+        """The same database as the role that serves, which may do its work and nothing else (scripts/roles.sql).
+
+        A server outside may want a password for that role, and let nobody make it: there the URL stays what it is.
+        """
+        if self.embedded is None:
+            return url
+        with closing(psycopg2.connect(url)) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(ROLES.read_text())
+        return url.replace("://postgres@", "://nepxy_app@", 1)
 
     def _migrated_template(self) -> str:
         """Migrate once; a copy of the result takes a twentieth of a second."""

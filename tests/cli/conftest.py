@@ -81,7 +81,7 @@ def instance(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory)
     """One for all tests of a module; each makes payouts of its own."""
     with postgres.fresh_database() as url:
         town = Town(
-            database_url=url,
+            database_url=postgres.as_engine(url),
             folder=tmp_path_factory.mktemp("instance"),
             overrides={"NEPXY_SECOND_PERSON": "true", "NEPXY_POLL_BASE_S": "3600"},
         )

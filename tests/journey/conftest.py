@@ -10,8 +10,8 @@ from tests.journey.harness import Client, Town
 
 
 @pytest.fixture
-def town(database_url: str, tmp_path: Path) -> Iterator[Town]:
-    made = Town(database_url=database_url, folder=tmp_path)
+def town(engine_database_url: str, tmp_path: Path) -> Iterator[Town]:
+    made = Town(database_url=engine_database_url, folder=tmp_path)
     try:
         yield made
     finally:

@@ -24,8 +24,8 @@ class HastyTown(Town):
 
 
 @pytest.fixture
-def town(database_url: str, tmp_path: Path) -> Iterator[Town]:
-    made = HastyTown(database_url=database_url, folder=tmp_path)
+def town(engine_database_url: str, tmp_path: Path) -> Iterator[Town]:
+    made = HastyTown(database_url=engine_database_url, folder=tmp_path)
     try:
         yield made
     finally:
@@ -33,7 +33,7 @@ def town(database_url: str, tmp_path: Path) -> Iterator[Town]:
 
 
 @pytest.fixture
-def stage(town: Town) -> Stage:
+def stage(town: Town, database_url: str) -> Stage:
     """A running instance and a person on call for one section: `async with stage("anchor", SETTING=…) as on_call`."""
     require_promtool()
 
@@ -49,6 +49,7 @@ def stage(town: Town) -> Stage:
                 environ=operator(town, "ama", "Ama Mensah"),
                 second=operator(town, "kofi", "Kofi Boateng"),
                 section=section(anchor),
+                admin_url=database_url,
                 given={"NAME": "TMONEY", "CLIENT": "acme"},
             )
             await made.scrape()

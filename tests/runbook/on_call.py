@@ -35,6 +35,8 @@ class OnCall:
     second: Mapping[str, str]
     """Another operator's."""
     section: Section
+    admin_url: str = ""
+    """The database, as its superuser."""
     given: dict[str, str] = field(default_factory=dict)
     """What stands for the placeholders."""
     scrapes: list[str] = field(default_factory=list)
@@ -103,7 +105,7 @@ class OnCall:
         seen = {
             **os.environ,
             "PATH": path,
-            "DATABASE_URL": self.town.database_url,
+            "ADMIN_DATABASE_URL": self.admin_url,
             "NEPXY_URL": self.town.base,
         }
         ran = subprocess.run(["bash", "-c", line], env=seen, capture_output=True, text=True, check=False)

@@ -38,11 +38,11 @@ async def keep_reading(client: Client) -> None:
             pass
 
 
-async def test_a_dry_pool_rings_and_the_runbook_ends_what_blocks_it(stage: Stage) -> None:
+async def test_a_dry_pool_rings_and_the_runbook_ends_what_blocks_it(stage: Stage, database_url: str) -> None:
     async with stage(ANCHOR, NEPXY_POOL_CONNECTIONS_MAX="2") as on_call:
         (before,) = await on_call.pay(1)
         await on_call.until_all([before], "CONFIRMED")
-        with a_forgotten_session(on_call.town.database_url) as pid:
+        with a_forgotten_session(database_url) as pid:
             readers = [asyncio.create_task(keep_reading(on_call.client)) for _ in range(6)]
             try:
                 await on_call.until_it_fires("DatabasePoolExhausted")

@@ -36,7 +36,7 @@ def test_each_alert_leads_to_a_section_that_names_it() -> None:
 
 def test_a_word_in_capitals_is_a_placeholder_that_the_page_explains_or_a_word_of_the_commands() -> None:
     known = {*PLACEHOLDERS, "PENDING", "SENT", "REVIEW", "SELECT", "ACCOUNT_CHANGED", "CRASHED_TOO_OFTEN"}
-    variables = {"NEPXY_URL", "NEPXY_OPERATOR_ID", "NEPXY_OPERATOR_SECRET", "DATABASE_URL"}
+    variables = {"NEPXY_URL", "NEPXY_OPERATOR_ID", "NEPXY_OPERATOR_SECRET", "ADMIN_DATABASE_URL"}
     used = {word for line in commands_in(PAGE.read_text()) for word in re.findall(r"\b[A-Z][A-Z_]+\b", line)}
     assert used - known - variables == set()
 

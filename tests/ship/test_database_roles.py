@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import aiohttp
@@ -44,6 +45,17 @@ def test_what_the_engines_role_may_not_do(migrated: DatabaseHome, statement: str
         rows(migrated.app_url, statement)
 
     assert caught.value.pgcode in ("42501", "42704", "22023"), caught.value
+
+
+def test_it_sees_who_holds_a_table_and_may_end_nobody_elses_session(migrated: DatabaseHome) -> None:
+    with closing(psycopg2.connect(migrated.owner_url, application_name="lunch")) as forgotten:
+        pid = forgotten.info.backend_pid
+        forgotten.cursor().execute("LOCK TABLE app.mobile_money_payouts")
+        seen = "SELECT application_name, state, query FROM pg_stat_activity WHERE pid = %s"
+        held = ("lunch", "idle in transaction", "LOCK TABLE app.mobile_money_payouts")
+        assert rows(migrated.app_url, seen, pid) == [held]
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+            rows(migrated.app_url, "SELECT pg_terminate_backend(%s)", pid)
 
 
 def test_the_owner_is_no_superuser_either(migrated: DatabaseHome) -> None:
