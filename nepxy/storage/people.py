@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import peewee
 from argon2 import PasswordHasher
@@ -15,6 +15,8 @@ from nepxy.storage.models import ApiClient, Operator
 
 # RFC 9106's second recommended option would take 64 MiB a login; these are OWASP's minimum for Argon2id.
 HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+HASHES_MAX: Final = 2
+"""Of one identity: the secret's, and that of the one before, which a client may go on using."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +57,26 @@ def authenticate(
 ) -> ClientRecord | OperatorRecord | None:
     """The client or operator whose secret this is; None without a word about which part was wrong.
 
-    Costs one Argon2 verification also for an unknown identity, so that time does not tell who exists.
+    A wrong secret costs as many Argon2 verifications whoever it is said to be of, so that time does not tell who
+    exists, nor whose secret is being rotated.
     """
+    person, hashes = _known(database, identity)
+    if any(_matches(known, secret) for known in hashes):
+        return person
+    for _ in range(HASHES_MAX - len(hashes)):
+        _matches(_nobodys_hash(), secret)
+    return None
+
+
+def _known(
+    database: peewee.Database, identity: str
+) -> tuple[ClientRecord | OperatorRecord | None, list[str]]:
+    """Who this is, and the hashes of the secrets that are good for it; None and none where it is nobody."""
     client = next(iter(ApiClient.select().where(ApiClient.client_id == identity).execute(database)), None)
     if client is not None:
-        hashes = [client.secret_hash, client.secret_previous_hash]
-        return _client(client) if any(_matches(known, secret) for known in hashes if known) else None
+        return _client(client), [one for one in (client.secret_hash, client.secret_previous_hash) if one]
     operator = next(iter(Operator.select().where(Operator.operator_id == identity).execute(database)), None)
-    if operator is not None:
-        return _operator(operator) if _matches(operator.secret_hash, secret) else None
-    _matches(_nobodys_hash(), secret)
-    return None
+    return (_operator(operator), [operator.secret_hash]) if operator is not None else (None, [])
 
 
 def save_client(
