@@ -200,8 +200,8 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 unit="ops",
             ),
             one(
-                "Age of the queue",
-                f"time() - max by (provider) (nepxy_provider_oldest_due_timestamp_seconds{{{P}}} > 0)",
+                "Waits for a place for longest",
+                f"max by (provider) (nepxy_provider_waiting_oldest_age_seconds{{{P}}})",
                 unit="s",
             ),
         ),
@@ -279,6 +279,41 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 unit="s",
             ),
             one("Writes that wait", f"nepxy_journal_waiting{{{I}}}", "{{instance}}"),
+            one(
+                "Waits for a commit for longest",
+                f"nepxy_journal_waiting_oldest_age_seconds{{{I}}}",
+                "{{instance}}",
+                unit="s",
+                bad_above=1,
+                says="The oldest write that is not committed yet.",
+            ),
+            Panel(
+                title="Writes a commit",
+                queries=tuple(
+                    (
+                        f"histogram_quantile({share}, sum by (le) "
+                        f"(rate(nepxy_journal_batch_writes_bucket{{{I}}}[$__rate_interval])))",
+                        f"p{share * 100:g}",
+                    )
+                    for share in (0.5, 0.99)
+                ),
+            ),
+            one(
+                "How late the event loop is, p99",
+                f"histogram_quantile(0.99, sum by (le, instance) (rate(nepxy_loop_lag_seconds_bucket{{{I}}}"
+                "[$__rate_interval])))",
+                "{{instance}}",
+                unit="s",
+                bad_above=0.1,
+                says="The process is short of CPU, or something holds the loop.",
+            ),
+            one(
+                "How long payouts stay in a state, p95",
+                f"histogram_quantile(0.95, sum by (le, provider, state) (rate(nepxy_payout_state_seconds_bucket{{{P}}}"
+                "[$__rate_interval])))",
+                "{{provider}} {{state}}",
+                unit="s",
+            ),
             Panel(
                 title="Connections of reads",
                 queries=(

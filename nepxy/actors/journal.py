@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, assert_never
+from typing import Any, NamedTuple, Protocol, assert_never
 from zlib import crc32
 
 import structlog
@@ -40,6 +40,14 @@ class Writer(Protocol):
 
     def tell(self, message: Any) -> None:
         """Take a `WriteBatch`."""
+
+
+class Waiting(NamedTuple):
+    """A write that is not committed yet. Lanes and batches keep the order in which they came."""
+
+    since_s: float
+    """By the scheduler's monotonic clock."""
+    commit: Commit
 
 
 class Journal(LoopActor):
@@ -83,19 +91,29 @@ class Journal(LoopActor):
         """
         super().__init__(**kwargs)
         self._writers = make_writers(self.actor_ref.tell)
-        self._lanes: list[deque[Commit]] = [deque() for _ in self._writers]
-        self._in_flight: list[tuple[Commit, ...]] = [() for _ in self._writers]
+        self._lanes: list[deque[Waiting]] = [deque() for _ in self._writers]
+        self._in_flight: list[tuple[Waiting, ...]] = [() for _ in self._writers]
         self._faltering: dict[int, NepXyError] = {}
         self._metrics = metrics
         self._watcher = watcher
         self._escalate = escalate
         self._batch_max = batch_max
         self._waiting_max = waiting_max
+        metrics.journal_oldest_age_s.set_function(self.oldest_age_s)
 
     @property
     def waiting_count(self) -> int:
         """Writes that are not committed yet, those in flight included."""
         return sum(map(len, self._lanes)) + sum(map(len, self._in_flight))
+
+    def oldest_age_s(self) -> float:
+        """How long the write that came first of those not committed yet has waited; 0: there is none.
+
+        Looked up when it is asked for: set after each message, it would stand still just when the journal does.
+        """
+        lanes = (batch or lane for batch, lane in zip(self._in_flight, self._lanes, strict=True))
+        heads = [lane[0].since_s for lane in lanes if lane]
+        return self.runtime.scheduler.monotonic() - min(heads) if heads else 0.0
 
     def doing(self) -> str:
         """What an operator reads of it."""
@@ -148,7 +166,7 @@ class Journal(LoopActor):
             if error is not None:
                 self._reply(commit, WriteFailed(error=error))
                 return
-        self._lanes[lane].append(commit)
+        self._lanes[lane].append(Waiting(self.runtime.scheduler.monotonic(), commit))
         self._metrics.journal_depth.set(self.waiting_count)
         self._dispatch(lane)
 
@@ -156,30 +174,30 @@ class Journal(LoopActor):
         """Send the next batch, unless one is in flight. What conflicts with the batch waits, and keeps its order."""
         if self._in_flight[lane] or not self._lanes[lane]:
             return
-        batch: list[Commit] = []
-        left: deque[Commit] = deque()
+        batch: list[Waiting] = []
+        left: deque[Waiting] = deque()
         taken: set[object] = set()
         waiting = self._lanes[lane]
         while waiting and len(batch) < self._batch_max and len(left) < self._batch_max:
-            commit = waiting.popleft()
-            keys = conflict_keys(commit.write)
+            one = waiting.popleft()
+            keys = conflict_keys(one.commit.write)
             if taken.isdisjoint(keys):
-                batch.append(commit)
+                batch.append(one)
             else:
-                left.append(commit)
+                left.append(one)
             taken.update(keys)
         left.extend(waiting)
         self._lanes[lane] = left
         self._in_flight[lane] = tuple(batch)
-        self._writers[lane].tell(WriteBatch(lane=lane, writes=tuple(commit.write for commit in batch)))
+        self._writers[lane].tell(WriteBatch(lane=lane, writes=tuple(one.commit.write for one in batch)))
 
     def _answer(self, written: BatchWritten) -> None:
         batch, self._in_flight[written.lane] = self._in_flight[written.lane], ()
         self._metrics.batch_size.observe(len(batch))
         self._metrics.commit_s.observe(written.commit_s)
-        for commit, answer in zip(batch, written.answers, strict=True):
+        for one, answer in zip(batch, written.answers, strict=True):
             if answer is not None:
-                self._reply(commit, answer)
+                self._reply(one.commit, answer)
         if all(answer is not None for answer in written.answers):
             self._recovered(written.lane)
             self._dispatch(written.lane)
@@ -194,12 +212,12 @@ class Journal(LoopActor):
             self._metrics.journal_ok.set(0)
             self._watcher(JournalFaltered(error=message.error))
         # What nobody has been promised yet is refused rather than kept waiting for an unknown time.
-        keep: deque[Commit] = deque()
-        for commit in self._lanes[message.lane]:
-            if _may_be_refused(commit):
-                self._reply(commit, WriteFailed(error=message.error))
+        keep: deque[Waiting] = deque()
+        for one in self._lanes[message.lane]:
+            if _may_be_refused(one.commit):
+                self._reply(one.commit, WriteFailed(error=message.error))
             else:
-                keep.append(commit)
+                keep.append(one)
         self._lanes[message.lane] = keep
 
     def _recovered(self, lane: int) -> None:

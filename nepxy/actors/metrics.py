@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ class ProviderGauges:
         self._held = {kind: metrics.slots_held.labels(provider, kind.value) for kind in Kind}
         self._held_max = metrics.slots_max.labels(provider)
         self._wanted = {kind: metrics.slots_wanted.labels(provider, kind.value) for kind in Kind}
-        self._oldest_due = metrics.oldest_due.labels(provider)
+        self._oldest_age_s = metrics.waiting_age_s.labels(provider)
         self.grants: Mapping[Work, Counter] = {
             work: metrics.grants.labels(provider, work.value) for work in Work
         }
@@ -75,8 +75,18 @@ class ProviderGauges:
             self._show(self._held[kind], gate.held_of(kind))
             self._show(self._wanted[kind], gate.waiting_of(kind))
         self._show(self._held_max, gate.concurrency_max)
-        due_at = gate.oldest_due_at()
-        self._show(self._oldest_due, due_at.timestamp() if due_at is not None else 0.0)
+
+    def watch_age(self, gate: Gate, now: Callable[[], datetime]) -> None:
+        """Tell from now on, whenever it is asked, how long the payout has waited that waits longest.
+
+        Set after each message, it would stand still while nobody comes and nobody may go.
+        """
+
+        def age_s() -> float:
+            due_at = gate.oldest_due_at()
+            return max(0.0, (now() - due_at).total_seconds()) if due_at is not None else 0.0
+
+        self._oldest_age_s.set_function(age_s)
 
     def _show(self, gauge: Gauge, value: float) -> None:
         """Set what has changed: this comes after each message, and a gauge takes a lock."""
@@ -160,9 +170,9 @@ class EngineMetrics:
             ("provider", "kind"),
             registry=registry,
         )
-        self.oldest_due = Gauge(
-            "nepxy_provider_oldest_due_timestamp_seconds",
-            "When the payout that waits longest for a place was due; 0: nobody waits.",
+        self.waiting_age_s = Gauge(
+            "nepxy_provider_waiting_oldest_age_seconds",
+            "How long the payout that waits longest for a place has been due.",
             ("provider",),
             registry=registry,
         )
@@ -272,6 +282,11 @@ class EngineMetrics:
         )
         self.journal_depth = Gauge(
             "nepxy_journal_waiting", "Writes that wait for a commit.", registry=registry
+        )
+        self.journal_oldest_age_s = Gauge(
+            "nepxy_journal_waiting_oldest_age_seconds",
+            "How long the write that waits longest for a commit has waited.",
+            registry=registry,
         )
         self.journal_ok = Gauge("nepxy_journal_ok", "1 while the journal commits.", registry=registry)
         self.journal_faults = Counter(

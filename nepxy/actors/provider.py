@@ -127,6 +127,7 @@ class ProviderActor(LoopActor):
     def on_start(self) -> None:
         """Who waited at the actor before this one is told to ask again; what it left unsaved is saved."""
         self._gate.restarted()
+        self._gauges.watch_age(self._gate, self.runtime.scheduler.now)
         self._save()
         self._check_later()
         self._look_at_balance_later()

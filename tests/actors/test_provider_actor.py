@@ -451,9 +451,33 @@ def test_what_waits_and_what_runs_is_measured_by_kind(town: Town) -> None:
     assert sum(count or 0 for count in waiting.values()) == 11 == town.view().waiting
     granted = [town.sample("nepxy_provider_grants_total", work=work.value) for work in Work]
     assert sum(count or 0 for count in granted) == 4
-    assert town.sample("nepxy_provider_oldest_due_timestamp_seconds") == pytest.approx(
-        town.world.now().timestamp() - 1, abs=0.1
-    )
+
+
+def test_the_age_of_a_queue_grows_while_nothing_happens_and_is_that_of_who_waits_longest(town: Town) -> None:
+    town.provider(places=1)
+    age = "nepxy_provider_waiting_oldest_age_seconds"
+    assert town.sample(age) == 0
+    town.caller("holds", call_s=100.0)
+    town.world.run_for(1)
+    assert town.sample(age) == 0
+    town.caller("submit", call_s=1.0)
+    town.world.run_for(10)
+    town.caller("poll", Work.POLL, call_s=1.0)
+    # No message comes to the provider in this time.
+    town.world.run_for(50)
+    assert town.sample(age) == pytest.approx(60, abs=0.1)
+    town.world.run_for(60)
+    assert town.sample(age) == 0
+
+
+def test_what_is_not_due_yet_has_no_age(town: Town) -> None:
+    town.provider(places=1)
+    town.caller("holds", call_s=100.0)
+    town.world.run_for(1)
+    town.caller("early", call_s=1.0, due_at=town.world.now() + timedelta(seconds=50))
+    town.world.run_for(20)
+    assert town.view().waiting == 1
+    assert town.sample("nepxy_provider_waiting_oldest_age_seconds") == 0
 
 
 def test_the_view_says_since_when_the_breaker_is_open(town: Town) -> None:
