@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -15,9 +16,13 @@ from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.payout import Payout, Status
 from nepxy.engine.reconcile import VERDICTS, ReportKind
 from nepxy.engine.runtime import DeadLetterReason
+from nepxy.engine.runtime.scheduler import Scheduler
 from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.reconcile import Standing
+
+if TYPE_CHECKING:
+    from nepxy.actors.provider_state import ProviderState
 
 ACTOR_KINDS: Final = (
     "supervisor",
@@ -34,7 +39,7 @@ ACTOR_KINDS: Final = (
 
 
 class ProviderGauges:
-    """One provider's metrics with their labels looked up: they are set after each message."""
+    """One provider's metrics with their labels looked up."""
 
     def __init__(self, metrics: EngineMetrics, provider: str) -> None:
         """Create every series of this provider, so that zero is no gap."""
@@ -51,48 +56,34 @@ class ProviderGauges:
             work: metrics.grants.labels(provider, work.value) for work in Work
         }
         self.reclaimed: Counter = metrics.slots_reclaimed.labels(provider)
-        self._shown: dict[Gauge, float] = {}
 
-    def show(
-        self, gate: Gate, *, paused: bool, short_of_balance: bool, pause_unsaved: bool, held_until_s: float
-    ) -> None:
-        """Say what is.
-
-        Args:
-            gate: who waits and who calls.
-            paused: whether submits are.
-            short_of_balance: whether that is for want of money of ours.
-            pause_unsaved: whether the database does not know of the last pause or resume.
-            held_until_s: Unix time; 0: the provider did not ask for silence.
-        """
-        self._show(self._paused, paused)
-        self._show(self._short_of_balance, short_of_balance)
-        self._show(self._pause_unsaved, pause_unsaved)
-        for state, gauge in self._breaker.items():
-            self._show(gauge, state is gate.breaker_state)
-        self._show(self._held_until, held_until_s)
+    def follow(self, state: ProviderState, scheduler: Scheduler) -> None:
+        """Say what is when somebody asks: between two turns, in the loop's thread. Costs nothing until then."""
+        gate = state.gate
+        self._paused.set_function(lambda: state.paused_reason is not None)
+        self._short_of_balance.set_function(lambda: state.shortfall is not None)
+        self._pause_unsaved.set_function(lambda: bool(state.unsaved))
+        for breaker, gauge in self._breaker.items():
+            gauge.set_function(partial(_is_now, gate, breaker))
+        self._held_until.set_function(lambda: _unix_time(state.held_until(scheduler)))
         for kind in Kind:
-            self._show(self._held[kind], gate.held_of(kind))
-            self._show(self._wanted[kind], gate.waiting_of(kind))
-        self._show(self._held_max, gate.concurrency_max)
-
-    def watch_age(self, gate: Gate, now: Callable[[], datetime]) -> None:
-        """Tell from now on, whenever it is asked, how long the payout has waited that waits longest.
-
-        Set after each message, it would stand still while nobody comes and nobody may go.
-        """
+            self._held[kind].set_function(partial(gate.held_of, kind))
+            self._wanted[kind].set_function(partial(gate.waiting_of, kind))
+        self._held_max.set_function(lambda: gate.concurrency_max)
 
         def age_s() -> float:
             due_at = gate.oldest_due_at()
-            return max(0.0, (now() - due_at).total_seconds()) if due_at is not None else 0.0
+            return max(0.0, (scheduler.now() - due_at).total_seconds()) if due_at is not None else 0.0
 
         self._oldest_age_s.set_function(age_s)
 
-    def _show(self, gauge: Gauge, value: float) -> None:
-        """Set what has changed: this comes after each message, and a gauge takes a lock."""
-        if self._shown.get(gauge) != value:
-            self._shown[gauge] = value
-            gauge.set(value)
+
+def _is_now(gate: Gate, state: BreakerState) -> bool:
+    return gate.breaker_state is state
+
+
+def _unix_time(moment: datetime | None) -> float:
+    return moment.timestamp() if moment is not None else 0.0
 
 
 class EngineMetrics:

@@ -115,6 +115,7 @@ class ProviderActor(LoopActor):
         self._gate = state.gate
         self._parts = parts
         self._gauges: ProviderGauges = parts.metrics.of_provider(state.name)
+        self._gauges.follow(state, self.runtime.scheduler)
         self._saving = False
         self._load_may_be_old = False
         self._timer: Cancellable | None = None
@@ -127,11 +128,9 @@ class ProviderActor(LoopActor):
     def on_start(self) -> None:
         """Who waited at the actor before this one is told to ask again; what it left unsaved is saved."""
         self._gate.restarted()
-        self._gauges.watch_age(self._gate, self.runtime.scheduler.now)
         self._save()
         self._check_later()
         self._look_at_balance_later()
-        self._measure()
 
     def doing(self) -> str:
         """What an operator reads of it."""
@@ -226,7 +225,6 @@ class ProviderActor(LoopActor):
         if self._gate.waiting_count and self._gate.held_count < self._gate.concurrency_max:
             self._pump_later(self._gate.wait_s(self._monotonic()))
         self._check_later()
-        self._measure()
 
     def _offer(self, want: Want) -> None:
         try:
@@ -485,18 +483,6 @@ class ProviderActor(LoopActor):
             # Names the shortfall: in the database, too, it lifts this pause and no other.
             self._set_paused(False, "", "engine", None, shortfall)
         self._look_at_balance_later()
-
-    # ---- what can be seen --------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        until = self._memory.held_until(self.runtime.scheduler)
-        self._gauges.show(
-            self._gate,
-            paused=self._memory.paused_reason is not None,
-            short_of_balance=self._memory.shortfall is not None,
-            pause_unsaved=bool(self._memory.unsaved),
-            held_until_s=until.timestamp() if until is not None else 0.0,
-        )
 
     def _monotonic(self) -> float:
         return self.runtime.scheduler.monotonic()
