@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from nepxy.actors.turn_metrics import TurnMetrics
 from nepxy.engine.breaker import BreakerState
 from nepxy.engine.events import Work
 from nepxy.engine.gate import Gate, Kind
@@ -307,22 +308,7 @@ class EngineMetrics:
         self.restarts = Counter(
             "nepxy_actor_restarts_total", "Actors restarted.", ("kind",), registry=registry
         )
-        self.messages = Counter(
-            "nepxy_actor_messages_total", "Messages handled.", ("kind", "name"), registry=registry
-        )
-        self.mailbox = Gauge(
-            "nepxy_actor_mailbox_depth",
-            "Messages waiting after the last turn.",
-            ("kind", "name"),
-            registry=registry,
-        )
-        self.turn_s = Histogram(
-            "nepxy_actor_turn_seconds",
-            "How long a turn kept the loop.",
-            ("kind",),
-            buckets=(0.00001, 0.0001, 0.001, 0.01, 0.1, 1),
-            registry=registry,
-        )
+        self._turns = TurnMetrics(registry)
         self.dead_letters = Counter(
             "nepxy_dead_letters_total",
             "Messages that no live actor took.",
@@ -334,7 +320,6 @@ class EngineMetrics:
         self._amounts: set[tuple[str, str]] = set()
         """Provider and currency of every amount in doubt so far: what is in doubt no more is zero, not gone."""
         self._fill(tuple(providers))
-        self._turns: dict[tuple[str, str | None], tuple[Any, Any, Any]] = {}
 
     def _fill(self, providers: tuple[str, ...]) -> None:
         for provider in providers:
@@ -454,17 +439,8 @@ class EngineMetrics:
     def turn_taken(
         self, kind: str, name: str | None, messages: int, duration_s: float, mailbox_depth: int
     ) -> None:
-        """See `RuntimeObserver`; the label children are looked up once a kind and name: this is the hottest path."""
-        bound = self._turns.get((kind, name))
-        if bound is None:
-            labels = (kind, name or "")
-            bound = (self.messages.labels(*labels), self.turn_s.labels(kind), self.mailbox.labels(*labels))
-            self._turns[(kind, name)] = bound
-        handled, turn, depth = bound
-        handled.inc(messages)
-        turn.observe(duration_s)
-        if name is not None:
-            depth.set(mailbox_depth)
+        """See `RuntimeObserver`."""
+        self._turns.taken(kind, name, messages, duration_s, mailbox_depth)
 
     def dead_letter(self, kind: str, reason: DeadLetterReason, message: Any) -> None:
         """See `RuntimeObserver`."""

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics import MetricWrapperBase
 
 from nepxy.actors.metrics import ACTOR_KINDS, EngineMetrics
+from nepxy.actors.turn_metrics import TurnMetrics
 from nepxy.engine.limits import Limit
 from nepxy.engine.outcomes import OutcomeClass
 from nepxy.engine.runtime import DeadLetterReason
@@ -41,6 +42,9 @@ def registered() -> Described:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             # Private, and the only place that knows the labels of a metric without a series yet.
             found[name] = (family.type, tuple(metric._labelnames))
+    for family in TurnMetrics(CollectorRegistry()).collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        found[name] = (family.type, tuple(family._labelnames))  # type: ignore[attr-defined]  # of all its kinds
     # A metric that is kept in no attribute would be missed above.
     assert {name.removesuffix("_total") for name in found} == {family.name for family in registry.collect()}
     return found
