@@ -166,3 +166,34 @@ async def test_pages_of_named_origins_may_call_and_read_problems_too(start_paper
     refused = await paper.client.get("/v1/payouts", headers={"Origin": "https://app.example.com"})
     assert refused.status == 401
     assert refused.headers["Access-Control-Allow-Origin"] == "https://app.example.com"
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://app.example.com.evil.org",
+        "https://evil.org/https://app.example.com",
+        "https://sub.app.example.com",
+        "http://app.example.com",
+        "https://app.example.com:8443",
+        "https://APP.example.com",
+        "null",
+        "*",
+        "",
+    ],
+)
+async def test_an_origin_that_only_looks_like_a_named_one_is_not_it(
+    start_paper: StartPaper, origin: str
+) -> None:
+    paper = await start_paper({"CORS_ALLOW_ORIGINS": "https://app.example.com,https://other.example.com"})
+    answer = await paper.client.get("/healthz", headers={"Origin": origin})
+    assert answer.status == 200
+    assert "Access-Control-Allow-Origin" not in answer.headers
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    # So that no cache gives one origin's answer to another.
+    assert answer.headers["Vary"] == "Origin"
+
+
+async def test_where_no_origin_is_named_no_page_may_call(paper: Paper) -> None:
+    answer = await paper.client.get("/healthz", headers={"Origin": "https://app.example.com"})
+    assert not [name for name in answer.headers if name.startswith("Access-Control-")]

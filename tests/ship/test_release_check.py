@@ -37,7 +37,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def checked(tree: Path, *names: str) -> tuple[int, str]:
+def checked(tree: Path, *names: str, seeds: int = 1) -> tuple[int, str]:
     command = [
         sys.executable,
         str(ROOT / "scripts/release_check.py"),
@@ -45,6 +45,8 @@ def checked(tree: Path, *names: str) -> tuple[int, str]:
         str(tree),
         "--only",
         ",".join(names),
+        "--seeds",
+        str(seeds),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tree)
     return done.returncode, done.stdout + done.stderr
@@ -61,6 +63,30 @@ def test_this_tree_is_sound() -> None:
 
     assert status == 0, said
     assert said.count("ok  ") == 4
+
+
+@pytest.mark.slow
+def test_what_make_run_starts_is_smoked_and_storms_are_raised() -> None:
+    status, said = checked(ROOT, "smoke", "simulation", seeds=2)
+
+    assert status == 0, said
+    assert "ok         smoke: All 13 steps passed." in said
+    assert "ok         simulation: " in said
+    assert said.splitlines()[-1].startswith("All checks passed.")
+
+
+@pytest.mark.slow
+def test_a_smoke_that_fails_is_told_with_what_it_said_and_whatever_else_is_looked_at(tree: Path) -> None:
+    (tree / "scripts/smoke_dev.py").write_text("import sys\n\nsys.exit('the payout was not settled')\n")
+    spoil(tree / "setup.cfg", "version = 0.1.0", "version = 0.2.0")
+
+    status, said = checked(tree, "version", "migrations", "smoke")
+
+    assert status == 1
+    assert "FAILED     smoke: " in said
+    assert "the payout was not settled" in said
+    assert "ok         migrations: " in said
+    assert said.splitlines()[-1] == "Not to be released: version, smoke failed."
 
 
 @pytest.mark.parametrize(
