@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from nepxy.storage import controls
 from nepxy.storage.database import connect_writer
 from tests.journey.harness import Client, Town, a_body
+from tests.postgres_server import PostgresServer
 from tests.ship.database_home import SCRIPTS, DatabaseHome, backed_up, nepxy, rows, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -146,6 +148,74 @@ async def test_after_a_restore_what_was_sent_is_found_and_nothing_is_paid_twice(
     finally:
         after.stop()
         town.stop()
+
+
+async def test_a_copy_that_nobody_marked_is_noticed_by_the_engine_itself(
+    postgres: PostgresServer, database_url: str, tmp_path: Path
+) -> None:
+    """A snapshot, a hand-made restore, a rewind: no script of ours was run."""
+    town = Town(database_url=postgres.as_engine(database_url), folder=tmp_path, overrides=dict(FAST))
+    town.start_provider()
+    copy = f"{urlsplit(database_url).path[1:]}_copy"
+    after: Town | None = None
+    try:
+        async with aiohttp.ClientSession() as session:
+            town.start_engine()
+            assert (await until_ready(town, session))["restored"] is None
+            client = Client(session, town)
+            await client.until(await posted(client, 1), "CONFIRMED")
+            set_paused(town, True)
+            await asyncio.sleep(2)  # the pause holds on every node within 2 s
+            waiting = await posted(client, 2)
+            town.kill_engine()
+            # No session may be left on what is copied.
+            postgres.execute(END_SESSIONS.format(town_database(town)))
+            postgres.execute(f"CREATE DATABASE {copy} TEMPLATE {town_database(town)}")
+            before = await ledger_of(session, town)
+
+            url = postgres.as_engine(postgres.url_for(copy))
+            after = Town(
+                database_url=url,
+                folder=tmp_path,
+                name="copy",
+                engine_port=town.engine_port,
+                sandbox_port=town.sandbox_port,
+                overrides=dict(FAST),
+                sandbox=town.sandbox,
+            )
+            set_paused(after, False)
+            after.start_engine()
+            assert (await until_ready(after, session))["restored"]["held"] is True
+            assert "engine.restored" in after.log_text()
+            client = Client(session, after)
+            for transaction_id in (waiting, await posted(client, 3)):
+                found = await client.until(transaction_id, "SENT", "PENDING", "REVIEW")
+                assert found["attempt_count"] <= 1
+            # Long enough for what is looked up, absent, and would be sent if it were let.
+            await asyncio.sleep(float(FAST["NEPXY_SETTLE_S"]) * 2)
+            assert await ledger_of(session, after) == before, "nothing was submitted"
+            async with session.get(f"{after.base}/metrics") as answer:
+                assert "nepxy_restored_held 1.0" in await answer.text()
+
+            nepxy("restored", "release", "--reason", "a drill", "--reposts-for-h", "0", url=url)
+            await client.until(await posted(client, 4), "CONFIRMED")
+            assert rows(url, COMMANDS) == [
+                ("engine", "restore_noticed"),
+                ("operator:cli", "release_restored"),
+            ]
+    finally:
+        if after is not None:
+            after.stop()
+        town.stop()
+        postgres.execute(f"DROP DATABASE IF EXISTS {copy} WITH (FORCE)")
+
+
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{}'"
+COMMANDS = "SELECT who, command FROM app.audit_log WHERE command LIKE '%restore%' ORDER BY audit_id"
+
+
+def town_database(town: Town) -> str:
+    return urlsplit(town.database_url).path[1:]
 
 
 async def history(client: Client, transaction_id: str) -> list[dict[str, Any]]:
