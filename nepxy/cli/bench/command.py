@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from nepxy.cli.ops.person import REFUSED, WRONG
 from nepxy.cli.parts import stop_with
 from nepxy.config.environ import process_environ
+
+if TYPE_CHECKING:
+    from nepxy.cli.bench.against import Order
 
 TOKEN_VARIABLE = "NEPXY_TOKEN"  # noqa: S105 - the variable's name
 
@@ -29,36 +34,72 @@ def bench(
     payouts: Annotated[int, typer.Option(min=1, max=1_000, help="With --against: how many.")] = 50,
     per_s: Annotated[float, typer.Option(min=0.1, max=100, help="With --against: how many a second.")] = 5.0,
     wait_s: Annotated[float, typer.Option(min=1, max=3600, help="With --against: for their end.")] = 120.0,
-    provider: Annotated[str, typer.Option(help="With --against.")] = "TMONEY",
-    phone: Annotated[str, typer.Option(help="With --against: all digits but the last four.")] = "+2289012",
-    country: Annotated[str, typer.Option(help="With --against.")] = "TG",
+    provider: Annotated[str, typer.Option(help="With --against: whose payouts.")] = "TMONEY",
+    phone: Annotated[
+        str, typer.Option(help="With --against: all but the last four digits; else one of that provider.")
+    ] = "",
+    country: Annotated[
+        str, typer.Option(help="With --against: of that phone; else that provider's usual one.")
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="With --against: do not ask.")] = False,
 ) -> None:
     """Measure: scenarios on this machine beside the floor program, or a deployment with its own providers."""
     if not against:
         _here(scenario or [], size, out)
         return
-    from nepxy.cli.bench.against import Order, measure
-    from nepxy.cli.bench.load import Purse
+    if scenario:
+        stop_with("--scenario is for this machine.", "Leave it or --against out.")
+    from nepxy.cli.bench.against import PURSES, CannotMeasure, Order, base_url
 
-    token = process_environ().get(TOKEN_VARIABLE, "")
+    known = PURSES.get(provider.upper())
+    if known is None:
+        stop_with(f"--provider is one of {', '.join(PURSES)}, not {provider!r}")
+    token = process_environ().get(TOKEN_VARIABLE, "").strip()
     if not token:
         hint = "Set it to a client's token with payouts:write and payouts:read."
         stop_with(f"{TOKEN_VARIABLE} is not set.", hint)
-    typer.echo(f"This makes {payouts} payouts of 1,000 to 1,999 XOF at {against}.")
-    typer.echo("Where the account is real, so is the money.")
-    if not yes and not typer.confirm("Make them?"):
-        raise typer.Exit(2)
-    purse = Purse(provider=provider, phone=phone, country=country)
-    order = Order(
-        url=against.rstrip("/"), token=token, payouts_count=payouts, per_s=per_s, wait_s=wait_s, purse=purse
-    )
-    figures = asyncio.run(measure(order))
-    Console().print_json(data=figures)
-    if not figures["accepted"]:
-        stop_with(
-            "Nothing was accepted.", "401 and 403: the token. 422: provider, phone or country. 0: the URL."
+    try:
+        order = Order(
+            url=base_url(against),
+            token=token,
+            payouts_count=payouts,
+            per_s=per_s,
+            wait_s=wait_s,
+            purse=replace(known, phone=phone or known.phone, country=country or known.country),
         )
+        _there(order, yes=yes)
+    except CannotMeasure as wrong:
+        stop_with(wrong.message, wrong.hint)
+
+
+def _there(order: Order, *, yes: bool) -> None:
+    """Ask, make the payouts, and print; stdout is the figures alone."""
+    from nepxy.cli.bench.against import look, measure
+
+    asyncio.run(look(order))
+    purse = order.purse
+    typer.echo(
+        f"This makes {order.payouts_count} payouts of 1,000 to 1,999 {purse.currency} at {order.url}, "
+        f"by {purse.provider} to {purse.phone}….\nWhere the account is real, so is the money.",
+        err=True,
+    )
+    if not yes and not typer.confirm("Make them?", err=True):
+        typer.echo("Nothing was made.", err=True)
+        raise typer.Exit(REFUSED)
+    figures = asyncio.run(measure(order))
+    Console().print_json(data=figures.document)
+    for line in figures.refusals:
+        typer.secho(line, err=True, fg=typer.colors.RED)
+    if not figures.accepted_count:
+        stop_with("Nothing was accepted.")
+    if figures.open_count:
+        typer.secho(
+            f"{figures.open_count} of {figures.accepted_count} had no end after {order.wait_s:g} s. They are not lost: "
+            "ask again (GET /v1/payouts), or wait longer with --wait-s.",
+            err=True,
+            fg=typer.colors.RED,
+        )
+        raise typer.Exit(WRONG)
 
 
 def _here(names: list[str], size: str, out: Path) -> None:

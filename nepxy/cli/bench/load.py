@@ -54,6 +54,8 @@ class Posted:
     transaction_ids: list[str] = field(default_factory=list)
     refused: dict[int, int] = field(default_factory=dict)
     """By HTTP status; 0: no answer at all."""
+    first_words: dict[int, bytes] = field(default_factory=dict)
+    """What the first of each said; without an answer, what went wrong."""
     without_retry_after: int = 0
     """Of the 429 and 503: those that did not say when to come again."""
     latencies_s: list[float] = field(default_factory=list)
@@ -95,10 +97,14 @@ class Load:
 
     async def at_a_pace(self, per_s: float, *, duration_s: float) -> Posted:
         """Post `per_s` a second for so long, whether they are answered or not."""
+        return await self.so_many_at_a_pace(int(per_s * duration_s), per_s)
+
+    async def so_many_at_a_pace(self, payouts_count: int, per_s: float) -> Posted:
+        """Post so many, `per_s` a second, whether they are answered or not."""
         posted = Posted()
         began_s = perf_counter()
         open_posts: set[asyncio.Task[None]] = set()
-        for n in range(int(per_s * duration_s)):
+        for n in range(payouts_count):
             due_s = began_s + n / per_s
             wait_s = due_s - perf_counter()
             if wait_s > 0:
@@ -138,17 +144,20 @@ class Load:
                 said = await answer.read()
                 status = answer.status
                 told_when = "Retry-After" in answer.headers
-        except (aiohttp.ClientError, TimeoutError):
-            said, status, told_when = b"", 0, True
+        except (aiohttp.ClientError, TimeoutError) as away:
+            said, status, told_when = f"no answer: {str(away) or type(away).__name__}".encode(), 0, True
         if status == 202:
             posted.taken_count += 1
             posted.latencies_s.append(perf_counter() - due_s)
             posted.transaction_ids.append(str(orjson.loads(said)["transaction_id"]))
         else:
             posted.refused[status] = posted.refused.get(status, 0) + 1
+            posted.first_words.setdefault(status, said)
             posted.without_retry_after += status in (429, 503) and not told_when
 
 
-def session() -> aiohttp.ClientSession:
+def session(*, timeout_s: float = 300) -> aiohttp.ClientSession:
     """A session that never waits for a connection of its own."""
-    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX))
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX), timeout=aiohttp.ClientTimeout(total=timeout_s)
+    )
