@@ -10,7 +10,7 @@ import typer
 
 from nepxy.cli.parts import database_of, read_settings, reader_of, stop_with
 from nepxy.http.tokens import issue_token
-from nepxy.storage.people import save_client, save_operator
+from nepxy.storage.people import NamesakeRegistered, save_client, save_operator
 
 token = typer.Typer(no_args_is_help=True, help="Access tokens for development and scripts.")
 clients = typer.Typer(no_args_is_help=True, help="Clients of the API.")
@@ -84,7 +84,13 @@ def operators_add(
         stop_with(f"There is no scope {', '.join(wrong)}.", f"There are: {', '.join(OPERATOR_SCOPES)}")
     settings, secret = read_settings(), secrets.token_urlsafe(32)
     with database_of(settings) as url, reader_of(settings, url) as reader:
-        reader.run_here(
-            save_operator, operator_id=operator_id, name=name, secret=secret, scopes=scope or None
-        )
+        try:
+            reader.run_here(
+                save_operator, operator_id=operator_id, name=name, secret=secret, scopes=scope or None
+            )
+        except NamesakeRegistered as known:
+            stop_with(
+                f"There is an operator {known.registered_id}, who is not {operator_id}, and reads the same.",
+                "Write the id as it is registered to give a new secret, or choose another one.",
+            )
     typer.echo(f"client_id={operator_id}\nclient_secret={secret}")

@@ -19,6 +19,15 @@ HASHES_MAX: Final = 2
 """Of one identity: the secret's, and that of the one before, which a client may go on using."""
 
 
+class NamesakeRegistered(Exception):
+    """An operator's id differs from this registered one in upper and lower case only."""
+
+    def __init__(self, registered_id: str) -> None:
+        """`registered_id` is how it is written."""
+        super().__init__(f"there is an operator {registered_id!r}")
+        self.registered_id = registered_id
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
     """A client as the front end needs it."""
@@ -113,7 +122,15 @@ def save_operator(
     """Register an operator, or give a registered one a new secret.
 
     `scopes`: None is `admin` for a new one, and what was granted before for a known one.
+
+    Raises:
+        NamesakeRegistered: somebody has this id in other letters; both would read as one person, and count as two.
     """
+    same = (peewee.fn.lower(Operator.operator_id) == operator_id.lower()) & (
+        Operator.operator_id != operator_id
+    )
+    for namesake in Operator.select().where(same).execute(database):
+        raise NamesakeRegistered(namesake.operator_id)
     hashed = HASHER.hash(secret)
     update: dict[Any, Any] = {Operator.secret_hash: hashed}
     if scopes is not None:

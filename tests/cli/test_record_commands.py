@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Instance
-from tests.journey.harness import a_body
+from tests.cli.conftest import Instance, operator
+from tests.cli.support import nepxy
+from tests.journey.harness import JWT_SECRET, a_body
 
 pytestmark = pytest.mark.timeout(180)
 WHY = ("--reason", "trying the command line")
@@ -147,3 +148,13 @@ def test_the_review_queue_holds_what_nobody_knows(instance: Instance) -> None:
         assert queue.status == 0
     assert "TMONEY" in queue.out
     assert "note" in queue.out
+
+
+def test_an_operator_who_reads_like_a_registered_one_is_refused(instance: Instance) -> None:
+    operator(instance.town, "yao", "Yao")
+    settings = {"DATABASE_URL": instance.town.database_url, "JWT_SECRET": JWT_SECRET}
+    refused = nepxy("operators", "add", "Yao", "--name", "Yao", environ=settings)
+    assert refused.status == 2
+    assert "There is an operator yao" in refused.err
+    assert "choose another one" in refused.err
+    assert "client_secret" not in refused.out

@@ -10,7 +10,13 @@ import pytest
 
 from nepxy.storage import people
 from nepxy.storage.database import connect_writer
-from nepxy.storage.people import ClientRecord, authenticate, save_client, save_operator
+from nepxy.storage.people import (
+    ClientRecord,
+    NamesakeRegistered,
+    authenticate,
+    save_client,
+    save_operator,
+)
 
 
 @pytest.fixture
@@ -58,3 +64,15 @@ def test_a_right_secret_says_whose_it_is(
     found = authenticate(database, identity, secret)
     assert isinstance(found, ClientRecord)
     assert found.client_id == identity
+
+
+def test_two_operators_never_differ_in_upper_and_lower_case_only(
+    database: peewee.PostgresqlDatabase,
+) -> None:
+    """One person under both would be the second person of their own proposals, and nobody would see it."""
+    with pytest.raises(NamesakeRegistered) as raised:
+        save_operator(database, operator_id="Ama", name="Ama", secret="another secret")
+    assert raised.value.registered_id == "ama"
+    assert authenticate(database, "Ama", "another secret") is None
+    save_operator(database, operator_id="ama", name="Ama", secret="the next secret")
+    assert authenticate(database, "ama", "the next secret") is not None
