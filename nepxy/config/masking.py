@@ -25,13 +25,14 @@ _SECRET_CHARACTERS_MIN = 4
 # Every alternative takes one digit a step and separators are no digits, so that a hostile body costs linear time.
 # The first alternative is what must not be taken for a number; the others begin at eight digits, as the shortest
 # local numbers that we serve do (Togo's 90 12 34 56). Dashes and dots join pairs only: else dates would go.
+# What is looked ahead for is how each of them begins: it spares trying them all at most characters, half of the time.
 _PHONE = re.compile(
-    r"(?P<id>(?<![0-9A-Za-z])(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-    r"|(?=[0-9]{0,63}[a-f])(?:[0-9a-f]{64}|[0-9a-f]{40}|[0-9a-f]{32}))(?![0-9A-Za-z]))"
+    r"(?=[+\da-fA-F])(?:"
+    r"(?P<id>(?<!(?i:[0-9a-z]))(?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+    r"|(?=[0-9]{0,63}[a-fA-F])(?:[0-9a-fA-F]{64}|[0-9a-fA-F]{40}|[0-9a-fA-F]{32}))(?!(?i:[0-9a-z])))"
     r"|\+\d(?:[ ().\-/]{0,3}\d){7,}"
     r"|\d(?: ?\d){7,}"
-    r"|\d{2,4}(?:-\d{2}){3,}|\d{2,4}(?:\.\d{2}){3,}",
-    re.IGNORECASE,
+    r"|\d{2,4}(?:-\d{2}){3,}|\d{2,4}(?:\.\d{2}){3,})"
 )
 
 _DIGITS = b"0123456789"
@@ -86,7 +87,10 @@ def mask_secrets(text: str, secrets: Collection[Secret] = ()) -> str:
                 text = text.replace(secret, HIDDEN)
     if text.isascii():
         lowered = text.lower()
-        if not any(sign in lowered for sign in _SIGNS_OF_SECRETS):
+        for sign in _SIGNS_OF_SECRETS:
+            if sign in lowered:
+                break
+        else:
             return text
     text = _URL_USER.sub(f"://{HIDDEN}@", text)
     text = _NAMED_SECRET.sub(_masked_value, text)
