@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -76,7 +77,7 @@ FAILURES: Final[Mapping[str, FailureCode]] = {
 """Plain words only: which codes an operator sends is in its paper, and the code itself is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GenericJsonWallet:
     """An adapter over one account of the generic JSON profile."""
 
@@ -84,7 +85,7 @@ class GenericJsonWallet:
     settings: WalletSettings
     http: ProviderHttp
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         """Looked up and polled by one template, if there is one; its webhooks are signed."""
         can_be_asked = bool(self.settings.status_url_template)

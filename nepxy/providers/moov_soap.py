@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -87,7 +88,7 @@ NO_SUCH_WALLET: Final = frozenset({"3", "6", "7", "9", "555"})
 """Of an account check: bad number, cannot receive, locked, inactive, not registered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MoovSoapWallet:
     """An adapter over one merchant account of Moov Africa Benin."""
 
@@ -95,7 +96,7 @@ class MoovSoapWallet:
     settings: FloozSettings
     http: ProviderHttp
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         """Asked by either reference, by ours only as far as it finds something; sends no callbacks."""
         return Capabilities(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import orjson
@@ -74,7 +75,7 @@ STATUS_CODES: Final[Mapping[str, tuple[Finding, str]]] = {
 """Any other is in flight: an unrecognised code is never a failure."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PayGateWallet:
     """An adapter over one PayGate account, for one of the two wallets."""
 
@@ -82,7 +83,7 @@ class PayGateWallet:
     settings: WalletSettings
     http: ProviderHttp
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         """Asked by either reference; its callbacks are hints; one float for each wallet."""
         return Capabilities(

@@ -18,6 +18,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import orjson
@@ -87,7 +88,7 @@ QUERY_CODES: Final[Mapping[str, tuple[Finding, str]]] = {
 CALLBACK_WORDS: Final[Mapping[str, Finding]] = {"SUCCESSFUL": Finding.PAID, "FAILED": Finding.UNPAID}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class QosicWallet:
     """An adapter over one Qosic account, for one wallet in one or two countries."""
 
@@ -95,7 +96,7 @@ class QosicWallet:
     settings: WalletSettings
     http: ProviderHttp
 
-    @property
+    @cached_property
     def capabilities(self) -> Capabilities:
         """Asked by our reference only; its callbacks are hints."""
         return Capabilities(
