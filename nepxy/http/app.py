@@ -65,9 +65,10 @@ def create_app(front: FrontEnd) -> web.Application:
         providers=settings.providers,
     )
     measured.watch_pool(front.reader)
+    origins = settings.http.cors_allow_origins
     app = web.Application(
         # From the outside in: everything is observed, and a browser may read problems, too.
-        middlewares=[observed, cors(settings.http.cors_allow_origins), problems],
+        middlewares=[observed, *([cors(origins)] if origins else []), problems],
         client_max_size=settings.http.body_bytes_max,
     )
     app[PARTS] = make_parts(front, measured)

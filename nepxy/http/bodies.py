@@ -29,6 +29,8 @@ async def read_body(request: web.Request) -> bytes:
         raise BodyTooLarge(limit)
     limit_s = request.app[BODY_S_MAX]
     try:
+        if request.content.is_eof():
+            return await request.read()  # it is all here, with its head: nothing is waited for
         async with asyncio.timeout(limit_s):
             return await request.read()
     except TimeoutError:
@@ -69,7 +71,7 @@ def parse_object(body: bytes) -> dict[str, Any]:
         # Stricter than the standard library on text and numbers, but a name that comes twice is lost on it, and with
         # it one of two amounts; nor does it keep integers beyond 64 bits apart from floats.
         orjson.loads(body)
-        document = json.loads(body, object_pairs_hook=_once)
+        document = _ONCE.decode(body.decode())
     except (ValueError, RecursionError) as error:
         raise BadJson(str(error) if isinstance(error, _Repeated) else "the body is not JSON") from None
     if not isinstance(document, dict):
@@ -98,3 +100,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(document) != len(pairs):
         raise _Repeated("the body has a field twice")
     return document
+
+
+_ONCE: Final = json.JSONDecoder(object_pairs_hook=_once)

@@ -14,7 +14,7 @@ PREFLIGHT_AGE_S: Final = 600
 
 
 def cors(origins: tuple[str, ...]) -> Middleware:
-    """The middleware for these origins; `*` is every one. Tokens are no cookies: no credentials mode."""
+    """The middleware for these origins, one at least; `*` is every one. Tokens are no cookies: no credentials mode."""
     everyone = "*" in origins
 
     @web.middleware
@@ -25,8 +25,7 @@ def cors(origins: tuple[str, ...]) -> Middleware:
             request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         )
         response = web.Response(status=204) if allowed and preflight else await handler(request)
-        if origins:
-            response.headers.add(hdrs.VARY, hdrs.ORIGIN)
+        response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if allowed and origin is not None:
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*" if everyone else origin
             response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = EXPOSED_HEADERS

@@ -196,6 +196,8 @@ async def _choice(
         choice = choose_provider(asked, providers=providers, rules=rules)
     except RequestError as error:
         return error
+    if not circumstances.requires.get(choice.provider):
+        return choice
     problems = required_problems(wanted.normalised(), choice.provider, circumstances)
     return ValidationFailed(problems) if problems else choice
 
