@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -118,6 +119,9 @@ class HttpMetrics:
             registry=registry,
         )
         self.replays.labels(PAYOUTS_ROUTE)
+        # Label children of the two that count each webhook: looked up once.
+        self.webhook = cache(self.webhooks.labels)
+        self.webhook_signature = cache(self.webhook_signatures.labels)
         for route in (*routes, UNMATCHED):
             self.request_seconds.labels(route)
             for status in STATUSES:

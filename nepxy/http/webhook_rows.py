@@ -82,7 +82,7 @@ def masked_headers(headers: CIMultiDictProxy[str]) -> str:
     shown = {}
     for name, value in list(headers.items())[:HEADERS_MAX]:
         shown_name, is_secret = _masked_name(name)
-        shown[shown_name] = HIDDEN if is_secret else mask_text(value, HEADER_BYTES_MAX)
+        shown[shown_name] = HIDDEN if is_secret else _masked_value(value)
     return orjson.dumps(shown).decode()
 
 
@@ -90,6 +90,12 @@ def masked_headers(headers: CIMultiDictProxy[str]) -> str:
 def _masked_name(name: str) -> tuple[str, bool]:
     """A header's name as it is stored, and whether its value is hidden: providers send the same few all day long."""
     return mask_text(name, HEADER_BYTES_MAX), is_secret_name(name) or "cookie" in name.lower()
+
+
+@lru_cache(maxsize=256)
+def _masked_value(value: str) -> str:
+    """Most values are the same few, too."""
+    return mask_text(value, HEADER_BYTES_MAX)
 
 
 def _stored(text: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 
 from nepxy.config.secret import Secret
@@ -26,4 +25,4 @@ def signed_with(body: bytes, signature: str, *, current: Secret, previous: Secre
 
 
 def _hex(secret: Secret, body: bytes) -> bytes:
-    return hmac.new(secret.get_secret_value().encode(), body, hashlib.sha256).hexdigest().encode()
+    return hmac.digest(secret.get_secret_value().encode(), body, "sha256").hex().encode()

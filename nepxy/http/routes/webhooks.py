@@ -66,7 +66,7 @@ class _Came:
 
     def count(self, *, applied: bool) -> None:
         valid = label(self.signed_with is not None)
-        self.parts.metrics.webhooks.labels(self.provider, valid, label(applied)).inc()
+        self.parts.metrics.webhook(self.provider, valid, label(applied)).inc()
 
 
 async def receive(request: web.Request) -> web.Response:
@@ -82,7 +82,7 @@ async def receive(request: web.Request) -> web.Response:
         signed_with = parts.front.signed_with(
             body, signature, current=secrets.current, previous=secrets.previous
         )
-        parts.metrics.webhook_signatures.labels(provider, signed_with or "none").inc()
+        parts.metrics.webhook_signature(provider, signed_with or "none").inc()
     came = _Came(
         parts=parts,
         request=request,
