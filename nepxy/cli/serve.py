@@ -96,7 +96,7 @@ def serve(settings: Settings, url: str, *, ready: Callable[[int], None] | None =
     Returns:
         The exit status: 0 clean; 2 refused to start; 3 answers unrecorded at the stop; 70 something died.
     """
-    configure_logging(settings.log.format, settings.log.level)
+    configure_logging(settings.log.format, settings.log.level, for_good=True)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     # Hundreds of thousands of long-lived actors: the default thresholds walk them all the time.
     gc.set_threshold(50_000, 20, 100)

@@ -35,13 +35,17 @@ _QUIET = {
 }
 
 
-def configure_logging(format: str, level: str, *, stream: TextIO | None = None) -> None:
+def configure_logging(
+    format: str, level: str, *, stream: TextIO | None = None, for_good: bool = False
+) -> None:
     """Sets up structlog and the standard library's logging, for the whole process; may be called again.
 
     Args:
         format: `console`, `json`, or `auto`, which is console when the stream is a terminal.
         level: `debug`, `info`, `warning` or `error`: the least important line that is written.
         stream: where lines go; None is standard error, because commands print their answers on standard output.
+        for_good: it is not called again. Loggers then keep what they were assembled from at their first line, which
+            else costs each line more than the decision that it is not written.
     """
     out = stream or sys.stderr
     terminal = out.isatty()
@@ -58,13 +62,13 @@ def configure_logging(format: str, level: str, *, stream: TextIO | None = None) 
         if console
         else [_json_line]
     )
-    # Not through the standard library: that costs a record a line. Not cached: a logger made before this call (at
-    # import) must still obey it.
+    # Not through the standard library: that costs a record a line. A logger made before this call (at import) obeys
+    # it all the same: it is assembled by what is configured when it writes.
     structlog.configure(
         processors=[*head, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(out),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=for_good,
     )
     _route_standard_library(out, number, head, tail)
 

@@ -119,6 +119,21 @@ def test_a_logger_made_before_the_configuration_obeys_it() -> None:
     assert (line(first)["event"], line(second)["event"]) == ("one", "two")
 
 
+def test_loggers_of_a_configuration_for_good_obey_it_whenever_they_were_made_and_used() -> None:
+    out = io.StringIO()
+    early = structlog.get_logger("early")
+    configure_logging("json", "info", stream=io.StringIO())
+    early.info("zero")
+    configure_logging("json", "warning", stream=out, for_good=True)
+    for log in (early, structlog.get_logger()):
+        log.info("one")
+        with structlog.contextvars.bound_contextvars(request_id="r-1"):
+            log.warning("two", msisdn="+22890123456")
+        log.warning("three")
+    written = [(found["event"], found.get("request_id"), found.get("msisdn")) for found in lines(out)]
+    assert written == [("two", "r-1", "+228*****456"), ("three", None, None)] * 2
+
+
 def test_phone_numbers_are_masked_wherever_they_stand(stream: io.StringIO) -> None:
     structlog.get_logger().info(
         "webhook to +22890123456",
