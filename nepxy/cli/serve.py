@@ -39,6 +39,7 @@ from nepxy.actors.moves import Moves
 from nepxy.actors.reconciliation import ReconciliationSetup
 from nepxy.actors.supervisor import ProviderSetup, Supervisor, SupervisorLimits
 from nepxy.config.logs import configure_logging
+from nepxy.config.node import is_gone, new_node_id
 from nepxy.config.providers import ProviderSettings
 from nepxy.config.settings import Settings
 from nepxy.engine.capabilities import Capabilities
@@ -250,7 +251,7 @@ class _Process:
         metrics = EngineMetrics(self._registry, settings.providers)
         self._lag_watch = asyncio.get_running_loop().create_task(watch_loop_lag(metrics.loop_lag_s))
         runtime = Runtime(scheduler=LoopScheduler(), observer=metrics)
-        node_id = f"{socket.gethostname()}-{os.getpid()}-{str(uuids.uuid4())[:8]}"
+        node_id = new_node_id()
         store = DatabaseStore(
             reader=reader,
             lease_reader=self._reader(1),
@@ -259,6 +260,7 @@ class _Process:
             host=socket.gethostname(),
             app_version=settings.app_version,
             lease_ttl_s=settings.engine.lease_ttl_s,
+            is_gone=is_gone,
             stuck_after_s=settings.engine.stuck_after_s,
         )
         supervisor: LoopActorRef[Supervisor] | None = None

@@ -6,6 +6,7 @@ node that froze, lost its lease and wakes late is refused by the database, not b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -31,7 +32,7 @@ WITH mine AS (
     SET owner = %(node)s, epoch = l.epoch + CASE WHEN l.owner = %(node)s THEN 0 ELSE 1 END,
         lease_until = clock_timestamp() + make_interval(secs => %(ttl_s)s)
     FROM (SELECT shard FROM app.shard_leases
-          WHERE owner = %(node)s OR owner IS NULL OR lease_until < clock_timestamp()
+          WHERE owner = %(node)s OR owner IS NULL OR lease_until < clock_timestamp() OR owner = ANY(%(gone)s::text[])
           ORDER BY shard FOR UPDATE SKIP LOCKED) free
     WHERE l.shard = free.shard
     RETURNING l.shard, l.epoch),
@@ -43,7 +44,8 @@ FROM (SELECT 1) one
 LEFT JOIN mine m ON true
 LEFT JOIN LATERAL (
     SELECT owner, lease_until FROM app.shard_leases
-    WHERE owner IS NOT NULL AND owner <> %(node)s AND lease_until >= clock_timestamp()
+    WHERE owner IS NOT NULL AND owner <> %(node)s AND owner <> ALL(%(gone)s::text[])
+      AND lease_until >= clock_timestamp()
     ORDER BY lease_until DESC LIMIT 1) o ON true
 """
 
@@ -53,10 +55,19 @@ UPDATE app.shard_leases SET owner = NULL, lease_until = '-infinity' WHERE owner 
 
 
 def acquire_or_renew(
-    database: peewee.Database, *, node_id: str, host: str, app_version: str, ttl_s: float
+    database: peewee.Database,
+    *,
+    node_id: str,
+    host: str,
+    app_version: str,
+    ttl_s: float,
+    gone: Sequence[str] = (),
 ) -> HeldShards:
-    """Renew what this node holds and take what nobody holds; note the node's heartbeat."""
-    params = {"node": node_id, "host": host, "version": app_version, "ttl_s": ttl_s}
+    """Renew what this node holds and take what nobody holds; note the node's heartbeat.
+
+    `gone` are nodes that are known to be no more: their leases are not waited for. The epoch is raised all the same.
+    """
+    params = {"node": node_id, "host": host, "version": app_version, "ttl_s": ttl_s, "gone": list(gone)}
     rows = database.execute_sql(ACQUIRE, params).fetchall()
     first = rows[0]
     return HeldShards(

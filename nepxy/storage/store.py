@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import structlog
 
 from nepxy.engine.controls import EngineControls, ProviderOverrides
 from nepxy.engine.outcomes import Shortfall
@@ -20,6 +22,8 @@ from nepxy.storage.in_doubt import DoubtFigures
 from nepxy.storage.in_flight import FlightFigures
 from nepxy.storage.leases import HeldShards
 from nepxy.storage.webhooks import StoredWebhook
+
+log = structlog.get_logger("nepxy.store")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class DatabaseStore:
     """A payout that is SENT for longer counts as stuck."""
     command_reader: Reader | None = None
     """A connection of their own for operators' commands, by which an exhausted pool is helped. None: `reader`."""
+    is_gone: Callable[[str], bool] = lambda node_id: False
+    """Whether the process of this node id is known to be no more; False where that cannot be told."""
 
     @property
     def _commands(self) -> Reader:
@@ -68,13 +74,22 @@ class DatabaseStore:
         return await self.reader.run(webhooks.joinable_webhooks, limit=limit)
 
     async def acquire_or_renew(self) -> HeldShards:
-        """Renew this node's leases, and take what is free."""
+        """Renew this node's leases, and take what is free, or belonged to a process that is gone (decision 0016)."""
+        held = await self._acquire()
+        owner = held.other_owner
+        if owner is None or not self.is_gone(owner):
+            return held
+        log.warning("leases.owner_gone", owner=owner)
+        return await self._acquire(owner)
+
+    async def _acquire(self, *gone: str) -> HeldShards:
         return await self.lease_reader.run(
             leases.acquire_or_renew,
             node_id=self.node_id,
             host=self.host,
             app_version=self.app_version,
             ttl_s=self.lease_ttl_s,
+            gone=gone,
         )
 
     async def release_shards(self) -> None:

@@ -387,13 +387,13 @@ class ModelDatabase:
                 found.append(stored)
         return found
 
-    def acquire_or_renew(self, *, node_id: str, ttl_s: float) -> HeldShards:
-        """Renew a node's leases, and take what is free."""
+    def acquire_or_renew(self, *, node_id: str, ttl_s: float, gone: Sequence[str] = ()) -> HeldShards:
+        """Renew a node's leases, and take what is free, or of a node that is gone."""
         now = self._now()
         epochs: dict[int, int] = {}
         others: list[LeaseRow] = []
         for place, lease in enumerate(self.tables.leases):
-            if lease.owner not in (None, node_id) and lease.lease_until >= now:
+            if lease.owner not in (None, node_id, *gone) and lease.lease_until >= now:
                 others.append(lease)
                 continue
             epoch = lease.epoch + (lease.owner != node_id)

@@ -56,6 +56,8 @@ class DatabaseLink:
         self.habits = habits
         self.is_up = True
         self.injected: Counter[str] = Counter()
+        self.nodes: dict[str, Node] = {}
+        """All processes that ever were, by their id as a node."""
 
     def calm(self) -> None:
         """No more faults; what is still to land lands."""
@@ -178,6 +180,7 @@ class SimStore:
         self._database = link.database
         self._node_id = node_id
         self._ttl_s = lease_ttl_s
+        link.nodes[node_id] = node
 
     async def load(self, transaction_id: TransactionId) -> Payout | None:
         """See `Store`."""
@@ -209,9 +212,16 @@ class SimStore:
         return found
 
     async def acquire_or_renew(self) -> HeldShards:
-        """See `Store`."""
+        """See `Store`; in every other world, processes share a machine, and see who is gone."""
+        held = await self._acquire()
+        owner = held.other_owner
+        if owner is None or self._node.world.seed % 2 or self._link.nodes[owner].alive:
+            return held
+        return await self._acquire(owner)
+
+    async def _acquire(self, *gone: str) -> HeldShards:
         held: HeldShards = await self._read(
-            lambda: self._database.acquire_or_renew(node_id=self._node_id, ttl_s=self._ttl_s)
+            lambda: self._database.acquire_or_renew(node_id=self._node_id, ttl_s=self._ttl_s, gone=gone)
         )
         return held
 

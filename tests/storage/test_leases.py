@@ -56,6 +56,23 @@ def test_a_second_node_gets_nothing_and_sees_who_stands_in_its_way(
     assert 590 < (second.other_until - second.database_now).total_seconds() <= 600
 
 
+def test_of_a_node_that_is_gone_the_lease_is_not_waited_for_and_its_epoch_is_over(
+    database: peewee.PostgresqlDatabase,
+) -> None:
+    ask(database, "node-a")
+
+    held = leases.acquire_or_renew(
+        database, node_id="node-b", host="here", app_version="0", ttl_s=600, gone=["node-a"]
+    )
+
+    assert held.epochs == dict.fromkeys(range(SHARDS), 2)
+    assert held.other_owner is None
+    # It was not gone after all: it learns that it holds nothing, and its intents name an epoch that is over.
+    assert ask(database, "node-a").epochs == {}
+    # Who is gone is asked of one's own machine each time; who holds now is not among them.
+    assert ask(database, "node-c").epochs == {}
+
+
 def test_a_lapsed_lease_is_taken_over_under_the_next_epoch(database: peewee.PostgresqlDatabase) -> None:
     ask(database, "node-a")
     lapse(database)

@@ -366,9 +366,11 @@ class Both:
             (row.who, row.command, row.target, row.reason) for row in self.model.tables.audit
         ] == self.rows("SELECT who, command, target, reason FROM app.audit_log ORDER BY audit_id")
 
-    def acquired(self, node_id: str, ttl_s: float) -> HeldShards:
-        real = leases.acquire_or_renew(self.real, node_id=node_id, host="here", app_version="0", ttl_s=ttl_s)
-        model = self.model.acquire_or_renew(node_id=node_id, ttl_s=ttl_s)
+    def acquired(self, node_id: str, ttl_s: float, gone: Sequence[str] = ()) -> HeldShards:
+        real = leases.acquire_or_renew(
+            self.real, node_id=node_id, host="here", app_version="0", ttl_s=ttl_s, gone=gone
+        )
+        model = self.model.acquire_or_renew(node_id=node_id, ttl_s=ttl_s, gone=gone)
         assert (model.epochs, model.other_owner) == (real.epochs, real.other_owner)
         assert_close(model.other_until, real.other_until)
         assert_close(model.database_now, real.database_now)
@@ -572,7 +574,9 @@ def test_the_model_answers_and_keeps_what_postgresql_does(both: Both, seed: int)
                     both.paused(provider, False, who="operator:ada")
         elif dice < 0.08:
             node = rng.choice(NODES)
-            author.epochs[node] = both.acquired(node, rng.choice((FAR_S, FAR_S, -FAR_S))).epochs
+            author.epochs[node] = both.acquired(
+                node, rng.choice((FAR_S, FAR_S, -FAR_S)), gone=rng.choice(((), (), NODES))
+            ).epochs
         elif dice < 0.09:
             both.released(rng.choice(NODES))
         elif dice < 0.14:
