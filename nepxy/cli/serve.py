@@ -56,6 +56,7 @@ from nepxy.engine.runtime import (
 )
 from nepxy.errors import NepXyError, Unavailable
 from nepxy.http.app import create_app
+from nepxy.http.door import Door
 from nepxy.http.front import FrontEnd
 from nepxy.http.parts import PARTS
 from nepxy.providers.contract import Adapter
@@ -163,7 +164,7 @@ class _Process:
             # On a terminal SIGHUP still means that it was closed.
             reread = runner.app[PARTS].secrets.reread
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
-        await web.SockSite(runner, listener, backlog=1024).start()
+        await Door(runner, listener, backlog=1024).start()
         port = listener.getsockname()[1]
         log.info("engine.started", host=settings.http.host, port=port, version=settings.app_version)
         if self._ready is not None:
