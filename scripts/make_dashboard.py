@@ -228,6 +228,14 @@ ROWS: Final[Sequence[tuple[str, Sequence[Panel]]]] = (
                 ),
                 unit="s",
             ),
+            one(
+                "Turned away for want of room, a second",
+                f"rate(nepxy_payouts_turned_away_total{{{I}}}[$__rate_interval])",
+                "{{instance}}",
+                unit="reqps",
+                bad_above=0,
+                says="503 ENGINE_BUSY: the node is offered more payouts than it can take.",
+            ),
             Panel(
                 title="Idempotency, an hour",
                 queries=(

@@ -135,6 +135,10 @@ class HttpSettings(Group):
         10.0, "NEPXY_ASK_TIMEOUT_S", gt=0, le=300,
         description="How many seconds a request waits for the engine before it gets 503.",
     )  # fmt: skip
+    new_payouts_open_max: int = setting(
+        256, "NEPXY_NEW_PAYOUTS_OPEN_MAX", ge=1, le=100_000,
+        description="New payouts that a node takes at once; more get 503 with Retry-After, and nothing was taken.",
+    )  # fmt: skip
     client_requests_per_s: float = setting(
         1_000.0, "NEPXY_CLIENT_REQUESTS_PER_S", ge=0, le=1_000_000,
         description="Requests a second of one client on one node, twice as many at once; more get 429. 0 is unlimited.",

@@ -103,6 +103,11 @@ class HttpMetrics:
         )
         for limit in Limit:
             self.over_limit.labels(limit)
+        self.turned_away = Counter(
+            "nepxy_payouts_turned_away_total",
+            "Payout requests refused because as many as may be taken at once were being taken.",
+            registry=registry,
+        )
         self.pool_size = Gauge(
             "nepxy_database_pool_size", "Connections that reads may hold at once.", registry=registry
         )

@@ -14,6 +14,7 @@ from nepxy.config.groups import Environment
 from nepxy.errors import (
     BadJson,
     BodyTooLarge,
+    EngineBusy,
     MethodNotAllowed,
     NepXyError,
     RequestError,
@@ -102,7 +103,12 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _is_quiet(route: str, status: int) -> bool:
-    return route in QUIET_ROUTES or (route in BUSY_ROUTES and status < 400)
+    return route in QUIET_ROUTES or (route in BUSY_ROUTES and (status < 400 or _is_turned_away(status)))
+
+
+def _is_turned_away(status: int) -> bool:
+    """Refused for want of room: it is counted, and a line for each would make the want greater."""
+    return status == 503 and structlog.contextvars.get_contextvars().get("code") == EngineBusy.fixed_code
 
 
 def route_of(request: web.Request) -> str:

@@ -21,6 +21,7 @@ from nepxy.http.auth import Gatekeeper
 from nepxy.http.checks import SharedCheck
 from nepxy.http.cursors import Cursors
 from nepxy.http.front import FrontEnd
+from nepxy.http.intake import Intake
 from nepxy.http.metrics import HttpMetrics
 from nepxy.http.secrets import LiveSecrets
 from nepxy.http.sessions import Sessions
@@ -54,6 +55,7 @@ class Parts:
     """The console's."""
     cursors: Cursors
     metrics: HttpMetrics
+    intake: Intake
     client_limit: ClientLimit
     login_limit: LoginLimit
     secrets: LiveSecrets
@@ -137,6 +139,7 @@ def make_parts(front: FrontEnd, metrics: HttpMetrics) -> Parts:
         login_limit=LoginLimit(clock=time.monotonic),
         cursors=Cursors(lambda: secrets.jwt),
         metrics=metrics,
+        intake=Intake(front.settings.http.new_payouts_open_max, metrics.turned_away),
         secrets=secrets,
         candidates=_candidates(front),
         known=frozenset(providers),

@@ -53,6 +53,7 @@ from nepxy.storage.writes import (
 async def create(request: web.Request) -> web.Response:
     """Take a payout: 202 once it is committed; the same key and body give the same answer again."""
     parts = parts_of(request)
+    parts.intake.check()
     caller = await parts.gatekeeper.client(request, PAYOUTS_WRITE)
     key = idempotency_key_from(request.headers.getall("Idempotency-Key", []))
     document = await read_object(request)
@@ -87,7 +88,9 @@ async def create(request: web.Request) -> web.Response:
         limits=counted_limits(parts.front.settings.limits),
     )
     try:
-        answer = await parts.engine.ask(AcceptPayout(create=create))
+        # Only now: a place is not for whoever has no right, or is slow to say what is wanted.
+        with parts.intake.place():
+            answer = await parts.engine.ask(AcceptPayout(create=create))
     except (IntakePaused, Draining):
         known = await parts.front.reader.run(find_key, caller.client_id, key)
         if known is None:
