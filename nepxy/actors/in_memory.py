@@ -85,6 +85,7 @@ class PayoutsInMemory:
         self._tenure = tenure
         self._forget = forget
         self.roster = Roster()
+        parts.metrics.payouts_in_memory.set_function(lambda: len(self.roster))
         self._arriving: dict[TransactionId, list[Deliver]] = {}
         """What waits for a payout to be loaded."""
         self._lingering: dict[TransactionId, tuple[float, PayoutIdle]] = {}
@@ -181,7 +182,6 @@ class PayoutsInMemory:
             child_id=payout.transaction_id,
         )
         self.roster.add(payout, ref, is_new=is_new)
-        self._show_count()
         self.let_some_go()
         for deliver in self._arriving.pop(payout.transaction_id, ()):
             self.deliver(payout.transaction_id, deliver)
@@ -204,8 +204,10 @@ class PayoutsInMemory:
 
     def _is_free_for(self, provider: str) -> bool:
         """Whether there is room now: what others have a right to stays free."""
-        free = self._room()
-        share = self._steering.payouts_in_memory_max // (OWN_SHARE * max(1, len(self._providers)))
+        free, providers_count = self._room(), len(self._providers)
+        share = self._steering.payouts_in_memory_max // (OWN_SHARE * max(1, providers_count))
+        if free > share * providers_count:
+            return True
         if self.roster.count_of(provider) < share:
             return free > 0
         kept = sum(max(0, share - self.roster.count_of(name)) for name in self._providers if name != provider)
@@ -252,7 +254,6 @@ class PayoutsInMemory:
         entry = self.roster.get(transaction_id)
         if entry is not None and entry.ref is ref:
             self.roster.remove(transaction_id)
-            self._show_count()
 
     def died(self, transaction_id: TransactionId, ref: ActorRef[Any]) -> Entry | None:
         """Its actor died: what it was; None: another has its place already."""
@@ -269,11 +270,7 @@ class PayoutsInMemory:
             return
         self.roster.remove(message.transaction_id)
         self._forget(message.transaction_id)
-        self._show_count()
         message.ref.stop(block=False)
-
-    def _show_count(self) -> None:
-        self._parts.metrics.payouts_in_memory.set(len(self.roster))
 
     def _tell(self, ref: ActorRef[Any], message: Any) -> None:
         self._actor.runtime.tell_or_dead_letter(ref, message)

@@ -319,6 +319,8 @@ class EngineMetrics:
         self._providers: dict[str, ProviderGauges] = {}
         self._amounts: set[tuple[str, str]] = set()
         """Provider and currency of every amount in doubt so far: what is in doubt no more is zero, not gone."""
+        self._lives: dict[str, Gauge] = {kind: self.alive.labels(kind) for kind in ACTOR_KINDS}
+        self._starts: dict[str, Counter] = {kind: self.started.labels(kind) for kind in ACTOR_KINDS}
         self._fill(tuple(providers))
 
     def _fill(self, providers: tuple[str, ...]) -> None:
@@ -424,16 +426,16 @@ class EngineMetrics:
 
     def actor_started(self, kind: str) -> None:
         """See `RuntimeObserver`."""
-        self.alive.labels(kind).inc()
-        self.started.labels(kind).inc()
+        self._lives[kind].inc()
+        self._starts[kind].inc()
 
     def actor_stopped(self, kind: str) -> None:
         """See `RuntimeObserver`."""
-        self.alive.labels(kind).dec()
+        self._lives[kind].dec()
 
     def actor_failed(self, kind: str, error: BaseException) -> None:
         """See `RuntimeObserver`."""
-        self.alive.labels(kind).dec()
+        self._lives[kind].dec()
         self.failures.labels(kind).inc()
 
     def turn_taken(

@@ -50,7 +50,11 @@ COLUMNS = (
     Row.details,
 )
 
+_AS_TEXT = tuple(
+    column.cast("text") if isinstance(column, peewee.UUIDField) else column for column in COLUMNS
+)
 COLUMN_NAMES = tuple(str(column.column_name) for column in COLUMNS)
+_TIMES = tuple(str(column.column_name) for column in COLUMNS if isinstance(column, peewee.DateTimeField))
 _TRANSACTION_ID = COLUMN_NAMES.index("transaction_id")
 _NEXT_RETRY_AT = COLUMN_NAMES.index("next_retry_at")
 
@@ -184,7 +188,7 @@ def _due_rows(
     after: tuple[datetime, TransactionId] | None,
     limit: int,
 ) -> list[tuple[Any, ...]]:
-    query = Row.select(*COLUMNS).where(Row.settled_at.is_null() & (Row.next_retry_at <= until))
+    query = Row.select(*_AS_TEXT).where(Row.settled_at.is_null() & (Row.next_retry_at <= until))
     if len(shards) < SHARDS:
         query = query.where(Row.shard.in_(list(shards)))
     if after is not None:
@@ -194,7 +198,9 @@ def _due_rows(
             peewee.SQL("(next_retry_at, transaction_id) > (%s, %s::uuid)", (at, str(transaction_id)))
         )
     query = query.order_by(Row.next_retry_at, Row.transaction_id).limit(limit)
-    return list(query.tuples().execute(database))
+    # The cursor's own rows: recovery reads a million, and Peewee's way of handing them out costs as much again.
+    rows: list[tuple[Any, ...]] = database.execute(query).fetchall()
+    return rows
 
 
 def sound_payout_of(row: tuple[Any, ...]) -> Payout | None:
@@ -222,8 +228,9 @@ def _payouts(query: Any, database: peewee.Database) -> Iterable[Payout]:
 def payout_of(row: tuple[Any, ...]) -> Payout:
     """A row in the order of `COLUMNS` as the core's record."""
     named: dict[str, Any] = dict(zip(COLUMN_NAMES, row, strict=True))
-    for name, value in named.items():
-        if isinstance(value, datetime):
+    for name in _TIMES:
+        value = named[name]
+        if value is not None and value.tzinfo is not UTC:
             named[name] = value.astimezone(UTC)
     provider_ref = named["provider_ref"]
     named |= _known_of_the_reference(named) | {
