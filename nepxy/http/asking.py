@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextvars import copy_context
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
 
-from nepxy.engine.runtime import ActorDeadError, AskTimeout, LoopActorRef, MailboxFull, ask
+from nepxy.engine.runtime import ActorDeadError, AskTimeout, Doorway, LoopActorRef, MailboxFull, ask
 from nepxy.errors import Draining, EngineBusy, EngineTimeout
 
 log = structlog.get_logger()
@@ -21,7 +22,7 @@ class Engine:
         """Ask `supervisor`, and wait at most `timeout_s` for each answer."""
         self._supervisor = supervisor
         self._timeout_s = timeout_s
-        self._going_on: set[asyncio.Task[Any]] = set()
+        self._going_on: set[asyncio.Future[Any]] = set()
 
     async def ask(self, message: Any) -> Any:
         """The supervisor's answer. If the caller is cancelled meanwhile, the message stays sent and its end is logged.
@@ -30,39 +31,63 @@ class Engine:
             Unavailable: no answer in time, or nobody to give one; it may have been done all the same.
             NepXyError: the answer is that.
         """
-        # The task keeps the request's log fields: whoever reads of a payout that outlived its request wants them.
-        task = asyncio.get_running_loop().create_task(self._asked(message), context=copy_context())
-        self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        answer: asyncio.Future[Any] | None = None
         try:
-            return await asyncio.shield(task)
+            answer = self._sent(message)
+            return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            if not task.done():
-                task.add_done_callback(_told_nobody)
+            if answer is not None and not answer.done():
+                # In this request's context: whoever reads of a payout that outlived its request wants its log fields.
+                answer.add_done_callback(_told_nobody)
             raise
+        except (AskTimeout, ActorDeadError, MailboxFull) as error:
+            raise _in_our_words(error) from None
 
     async def settle(self, limit_s: float) -> None:
         """At a stop: let asks whose callers are gone end, for at most `limit_s`."""
         if self._going_on:
             await asyncio.wait(self._going_on, timeout=limit_s)
-        for task in tuple(self._going_on):
-            task.cancel()
+        for answer in tuple(self._going_on):
+            answer.cancel()
 
-    async def _asked(self, message: Any) -> Any:
-        try:
-            return await ask(self._supervisor, message, timeout_s=self._timeout_s)
-        except AskTimeout:
-            raise EngineTimeout(self._timeout_s) from None
-        except ActorDeadError:
-            raise Draining from None
-        except MailboxFull:
-            raise EngineBusy from None
+    def _sent(self, message: Any) -> asyncio.Future[Any]:
+        """What will be the answer, whoever waits for it."""
+        loop = asyncio.get_running_loop()
+        if getattr(message, "reply_to", message) is None:
+            answer: asyncio.Future[Any] = loop.create_future()
+            self._tell(message, answer)
+        else:
+            answer = loop.create_task(ask(self._supervisor, message, timeout_s=self._timeout_s))
+        self._going_on.add(answer)
+        answer.add_done_callback(self._going_on.discard)
+        return answer
+
+    def _tell(self, message: Any, answer: asyncio.Future[Any]) -> None:
+        """As `ask` does, and without a task: each payout comes by here twice."""
+        scheduler = self._supervisor.runtime.scheduler
+        doorway = Doorway(scheduler, answer)
+        self._supervisor.tell(replace(message, reply_to=doorway))
+        late = AskTimeout(timeout_s=self._timeout_s, message_type=type(message).__name__)
+        timer = scheduler.call_later(self._timeout_s, partial(doorway.fail, late))
+        answer.add_done_callback(lambda _: timer.cancel())
 
 
-def _told_nobody(task: asyncio.Task[Any]) -> None:
-    error = None if task.cancelled() else task.exception()
+def _in_our_words(error: BaseException) -> BaseException:
+    match error:
+        case AskTimeout(timeout_s=timeout_s):
+            return EngineTimeout(timeout_s)
+        case ActorDeadError():
+            return Draining()
+        case MailboxFull():
+            return EngineBusy()
+        case _:
+            return error
+
+
+def _told_nobody(answer: asyncio.Future[Any]) -> None:
+    error = None if answer.cancelled() else answer.exception()
     log.info(
         "request.outlived",
-        answer=None if task.cancelled() or error else type(task.result()).__name__,
-        error=str(error) if error else None,
+        answer=None if answer.cancelled() or error else type(answer.result()).__name__,
+        error=str(_in_our_words(error)) if error else None,
     )
