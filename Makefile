@@ -60,10 +60,10 @@ smoke: setup ## Try a running NepXy from outside, as a client and a provider wou
 release-check: setup ## All that must hold before a release: SEEDS=300 storms, and everything else; see docs/release-checklist.md
 	@$(BIN)/python scripts/release_check.py --seeds $(or $(SEEDS),300)
 
-bench: setup ## Measure on this machine beside the floor program, about 8 minutes; writes docs/benchmarks
+bench: setup ## Measure on this machine beside the floor program, about half an hour; writes docs/benchmarks
 	$(BIN)/python -m nepxy bench
 
-bench-full: setup ## The same with a million in flight and ten million settled; hours, and 60 GB of disk
+bench-full: setup ## The same beyond a million: ten million settled, five million waiting; hours, and 60 GB of disk
 	$(BIN)/python -m nepxy bench --size full
 
 chaos: setup ## Kill, freeze and starve real processes under load, and count the money: ROUNDS=10 SEED=1

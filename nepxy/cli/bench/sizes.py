@@ -38,12 +38,12 @@ TINY: Final = Sizes(
     passivated=200, of_each=10, settled=(0, 200), readers=2,
 )  # fmt: skip
 USUAL: Final = Sizes(
-    name="usual", runs=3, warm_up=500, run=6_000, at_once=256, pace_s=10.0, burst=10_000, in_flight=50_000,
-    actors=15_000, passivated=100_000, of_each=1_000, settled=(0, 50_000, 200_000), readers=8,
+    name="usual", runs=3, warm_up=500, run=6_000, at_once=256, pace_s=10.0, burst=100_000, in_flight=1_000_000,
+    actors=100_000, passivated=1_000_000, of_each=1_000, settled=(0, 1_000_000), readers=8,
 )  # fmt: skip
 FULL: Final = Sizes(
     name="full", runs=5, warm_up=1_000, run=20_000, at_once=256, pace_s=30.0, burst=100_000,
-    in_flight=1_000_000, actors=100_000, passivated=1_000_000, of_each=5_000,
+    in_flight=2_000_000, actors=200_000, passivated=5_000_000, of_each=5_000,
     settled=(0, 1_000_000, 10_000_000), readers=16,
 )  # fmt: skip
 SIZES: Final = {one.name: one for one in (TINY, USUAL, FULL)}

@@ -36,8 +36,8 @@ async def recovery(stage: Stage) -> Result:
         posted = await town.load().as_fast_as_answered(FEW, at_once=8)
         await _until_in_memory(town, FEW)
         stage.tell(f"{waiting:,} payouts in flight are written")
-        # Due as those are that were in memory a moment ago: within a minute.
-        await asyncio.to_thread(seed_waiting, town.database_url, waiting, due_in_s=30, spread_s=25)
+        # Each is to have an actor again, and none is to be asked about while that is measured.
+        await asyncio.to_thread(seed_waiting, town.database_url, waiting, due_in_s=1_800, spread_s=300)
         # What was held back stays held; a payout that comes later is reported as usual.
         await town.habits(webhook_after_s=0.05)
         town.program.kill()
