@@ -2,11 +2,13 @@
 
 Recovery is nothing else: after a node comes to own its shards, the first scan reaches a little into the
 future, because every payout that was in memory when the last owner died is due within a minute. Rows come
-in bounded batches, longest due first, and only while there is room in memory.
+in bounded batches, longest due first, and only while there is room in memory. While the supervisor takes one
+batch up, the next one is read.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +19,7 @@ from pykka import ActorRef
 from nepxy.actors.context import Ownership, Store
 from nepxy.actors.messages import PayoutsDue, RecoveryProgressed, TakenUp, WebhooksJoinable
 from nepxy.engine.payout import Payout, TransactionId
-from nepxy.engine.runtime import LoopActor
+from nepxy.engine.runtime import Cancellable, LoopActor
 from nepxy.storage.webhooks import StoredWebhook
 
 log = structlog.get_logger("nepxy.reconciler")
@@ -33,6 +35,13 @@ JOIN_BATCH = 200
 class _Loaded:
     payouts: tuple[Payout, ...]
     full: bool
+    """There may be more behind it."""
+
+    @property
+    def end(self) -> tuple[datetime, TransactionId]:
+        """Where the next batch begins."""
+        last = self.payouts[-1]
+        return last.next_retry_at or last.created_at, last.transaction_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +94,14 @@ class Reconciler(LoopActor):
         self._recovering = True
         self._recovered_count = 0
         self._until: datetime | None = None
+        self._taking_up: _Loaded | None = None
+        """What the supervisor has not answered for yet."""
+        self._reading: asyncio.Task[Any] | None = None
+        self._read: _Loaded | None = None
+        """What comes next, if it is here already."""
+        self._timer: Cancellable | None = None
         self._after: tuple[datetime, TransactionId] | None = None
-        self._last_full = False
+        """The end of what was handed over last."""
         self._started_count = 0
         self._quiet = 1
         self._next_at: datetime | None = None
@@ -113,13 +128,13 @@ class Reconciler(LoopActor):
         """Handle one message."""
         match message:
             case "look":
+                self._timer = None
                 self._look()
-            case _Loaded(payouts=payouts, full=full):
-                self._last_full = full
-                if payouts:
-                    last = payouts[-1]
-                    self._after = (last.next_retry_at or last.created_at, last.transaction_id)
-                self._tell(PayoutsDue(payouts=payouts, reply_to=self.actor_ref))
+            case _Loaded() if self._reading is None:
+                pass  # it was given up in the moment in which it came
+            case _Loaded():
+                self._reading, self._read = None, message
+                self._hand_over()
             case TakenUp(started_count=started, room_count=room):
                 self._taken_up(started, room)
             case "join":
@@ -130,41 +145,75 @@ class Reconciler(LoopActor):
                 self.tell_later(self._join_every_s, "join")
             case _Failed(what=what, error=error):
                 log.warning("sweep.failed", what=what, error=str(error))
-                self.tell_later(max(self._interval_s, 1.0), what)
+                if what == "join":
+                    self.tell_later(max(self._interval_s, 1.0), what)
+                else:
+                    self._reading = None
+                    self._look_later(max(self._interval_s, 1.0))
             case _:
                 raise TypeError(f"the reconciler does not take {type(message).__name__}")
 
     def _look(self) -> None:
+        """Begin a sweep, or go on with it."""
+        if self._taking_up is not None or self._reading is not None:
+            return
         if not self._ownership.epochs:
             # The leases went to another node: its sweeps count, until we are owners, and started anew.
-            self.tell_later(self._interval_s, "look")
+            self._look_later(self._interval_s)
             return
         now = self.runtime.scheduler.now()
         if self._until is None:
             self._until = now + timedelta(seconds=self._reach_s if self._recovering else 0)
+        self._read_on(self._until)
+
+    def _read_on(self, until: datetime) -> None:
         looking = self._store.due(
-            until=self._until, shards=tuple(self._ownership.epochs), after=self._after, limit=self._batch
+            until=until, shards=tuple(self._ownership.epochs), after=self._after, limit=self._batch
         )
-        self.pipe_to_self(
+        self._reading = self.pipe_to_self(
             looking,
             on_result=lambda found: _Loaded(payouts=tuple(found), full=len(found) >= self._batch),
             on_error=lambda error: _Failed(what="look", error=error),
             name="reconciler-look",
         )
 
+    def _hand_over(self) -> None:
+        """Give the supervisor what was read, and read on meanwhile."""
+        if self._read is None or self._taking_up is not None:
+            return
+        batch, self._read = self._read, None
+        self._taking_up = batch
+        self._tell(PayoutsDue(payouts=batch.payouts, reply_to=self.actor_ref))
+        if batch.payouts:
+            self._after = batch.end
+        if batch.full and self._until is not None and self._ownership.epochs:
+            self._read_on(self._until)
+
     def _taken_up(self, started: int, room: int) -> None:
+        batch, self._taking_up = self._taking_up, None
         self._started_count += started
         if self._recovering:
             self._recovered_count += started
             self._tell(RecoveryProgressed(recovered_count=self._recovered_count, done=False))
-        if self._last_full and room > 0:
+        if batch is None or not batch.full:
+            self._scan_done()
+        elif room > 0:
+            self._hand_over()
             self._look()
-            return
-        if self._last_full:
-            # No room: go on from here once some payouts have left memory.
-            self.tell_later(self._interval_s, "look")
-            return
-        self._scan_done()
+        else:
+            self._wait_for_room()
+
+    def _wait_for_room(self) -> None:
+        """Go on from here once some payouts have left memory; what was read ahead is old by then."""
+        if self._reading is not None:
+            self._reading.cancel()
+        self._reading = self._read = None
+        self._look_later(self._interval_s)
+
+    def _look_later(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self.tell_later(delay_s, "look")
 
     def _scan_done(self) -> None:
         if self._recovering:
@@ -176,7 +225,7 @@ class Reconciler(LoopActor):
         self._started_count = 0
         rest_s = self._interval_s * self._quiet
         self._next_at = self.runtime.scheduler.now() + timedelta(seconds=rest_s)
-        self.tell_later(rest_s, "look")
+        self._look_later(rest_s)
 
     def _join(self) -> None:
         if not self._ownership.epochs:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain, repeat
 from typing import Any
 
 import pytest
@@ -12,25 +14,33 @@ from nepxy.actors.context import Ownership
 from nepxy.actors.messages import PayoutsDue, TakenUp
 from nepxy.actors.reconciler import Reconciler
 from nepxy.engine.payout import SHARDS, Payout
-from nepxy.engine.runtime import LoopActor
+from nepxy.engine.runtime import LoopActor, LoopActorRef
 from nepxy.storage.webhooks import StoredWebhook
 from tests.actors.support import FakeStore, a_world
 from tests.factories import a_payout
 
 
 class Takes(LoopActor):
-    """A supervisor that takes up whatever is due."""
+    """A supervisor that takes up whatever is due, in its time, and as far as it has room."""
 
     kind = "supervisor"
 
-    def __init__(self, *, due: list[Payout], **kwargs: Any) -> None:
+    def __init__(
+        self, *, due: list[Payout], takes_s: float = 0.0, rooms: Iterator[int] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self._due = due
+        self._takes_s = takes_s
+        self._rooms = rooms or repeat(1)
 
     def on_receive(self, message: Any) -> None:
-        if isinstance(message, PayoutsDue):
-            self._due += message.payouts
-            self.runtime.tell_or_dead_letter(message.reply_to, TakenUp(started_count=1, room_count=1))
+        match message:
+            case PayoutsDue(payouts=payouts):
+                self._due += payouts
+                self.tell_later(self._takes_s, message.reply_to)
+            case LoopActorRef():
+                taken = TakenUp(started_count=1, room_count=next(self._rooms))
+                self.runtime.tell_or_dead_letter(message, taken)
 
 
 @dataclass
@@ -39,10 +49,12 @@ class CountedStore(FakeStore):
 
     due_count: int = 0
     joinable_count: int = 0
+    asked_after: list[Any] = field(default_factory=list)
     taken_up: list[Payout] = field(default_factory=list)
 
     async def due(self, **asked: Any) -> list[Payout]:
         self.due_count += 1
+        self.asked_after.append(asked["after"])
         return await super().due(**asked)
 
     async def joinable_webhooks(self, *, limit: int) -> list[StoredWebhook]:
@@ -89,3 +101,46 @@ def test_recovery_leaves_alone_what_is_due_much_later() -> None:
 def test_only_an_owner_asks_the_database_what_is_due_or_joinable(epochs: dict[int, int], asks: bool) -> None:
     store = taken_up_by(epochs=epochs, within_s=30.0)
     assert (store.due_count > 0, store.joinable_count > 0) == (asks, asks)
+
+
+def swept(payouts_count: int, *, rooms: Iterator[int], within_s: float) -> CountedStore:
+    """Two payouts a batch, each of which takes the supervisor half a second."""
+    world, node, runtime = a_world()
+    store = CountedStore(node=node)
+    for n in range(payouts_count):
+        payout = a_payout(
+            transaction_id=f"0193a5c8-0000-7000-8000-{n:012x}",
+            next_retry_at=world.now() + timedelta(seconds=n),
+        )
+        store.rows[payout.transaction_id] = payout
+    Reconciler.start(
+        store=store,
+        ownership=Ownership(node_id="a", epochs=ALL),
+        supervisor=Takes.start(due=store.taken_up, takes_s=0.5, rooms=rooms, runtime=runtime),
+        interval_s=100.0,
+        batch=2,
+        reach_s=4.0,
+        join_every_s=500.0,
+        runtime=runtime,
+    )
+    world.run_for(within_s)
+    return store
+
+
+def test_the_next_batch_is_read_while_the_supervisor_takes_one_up() -> None:
+    store = swept(6, rooms=repeat(9), within_s=0.4)
+    assert (len(store.taken_up), store.due_count) == (2, 2)
+
+
+def test_each_batch_is_handed_over_once_and_in_order() -> None:
+    store = swept(7, rooms=repeat(9), within_s=50.0)
+    assert [one.transaction_id for one in store.taken_up] == sorted(store.rows)
+
+
+def test_what_was_read_ahead_is_read_anew_where_there_was_no_room_for_it() -> None:
+    store = swept(6, rooms=chain([0], repeat(9)), within_s=60.0)
+    assert (len(store.taken_up), store.due_count) == (2, 2)
+    store = swept(6, rooms=chain([0], repeat(9)), within_s=150.0)
+    assert [one.transaction_id for one in store.taken_up] == sorted(store.rows)
+    # The second batch was asked for twice: before the wait, and after it.
+    assert store.asked_after.count(store.asked_after[1]) == 2
