@@ -86,7 +86,7 @@ class OnCall:
 
     # ---- what is done -------------------------------------------------------------------------------
 
-    def follow(self, number: int, *, status: int = 0, **given: str) -> list[Ended]:
+    def follow(self, number: int, *, status: int | None = 0, **given: str) -> list[Ended]:
         """Type the commands of one step, as they stand; each must end so."""
         self.given |= given
         return [self.run(line, status) for line in self.section.steps[number - 1].commands]
