@@ -11,12 +11,13 @@ import orjson
 import psutil
 import pytest
 
-from nepxy.cli.bench import report
+from nepxy.cli.bench import report, run
 from nepxy.cli.bench.machine import describe
 from nepxy.cli.bench.postgres import Server
 from nepxy.cli.bench.run import SCENARIOS
 from nepxy.cli.bench.scenario import Result, Row, Stage
 from nepxy.cli.bench.sizes import TINY
+from nepxy.cli.bench.towns import RunFailed
 from tests.postgres_server import PostgresServer
 
 
@@ -47,6 +48,24 @@ async def test_a_scenario_settles_what_it_accepts_and_nothing_twice(stage: Stage
         assert result.checked["settled"] >= result.checked["accepted"] * 3 // 4
     assert all(row.nepxy is not None for row in result.rows)
     assert not [one for one in psutil.Process().children() if "nepxy.cli.bench" in " ".join(one.cmdline())]
+
+
+async def test_a_scenario_that_fails_takes_no_figures_of_others_along(
+    postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(stage: Stage) -> Result:
+        raise RunFailed("one was sent twice")
+
+    async def works(stage: Stage) -> Result:
+        return Result(name="works", title="Works", checked={"accepted": 7})
+
+    monkeypatch.setattr(run, "SCENARIOS", {"fails": fails, "works": works})
+    with postgres.fresh_database(migrated=False) as url:
+        machine, results = await run.run(
+            ["fails", "works"], sizes=TINY, database_url=url, tell=lambda name, doing: None
+        )
+    assert [(one.name, one.failed) for one in results] == [("fails", "one was sent twice"), ("works", "")]
+    assert "It failed: one was sent twice" in report.markdown("usual", machine=machine, results=results)
 
 
 def test_a_report_has_the_machine_the_rows_and_the_ratios(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from nepxy.config.environ import process_environ
 
 if TYPE_CHECKING:
     from nepxy.cli.bench.against import Order
+    from nepxy.cli.bench.scenario import Result
 
 TOKEN_VARIABLE = "NEPXY_TOKEN"  # noqa: S105 - the variable's name
 
@@ -108,10 +109,8 @@ def _here(names: list[str], size: str, out: Path) -> None:
     except ImportError:
         stop_with("The bench measures processes with psutil, which is not installed.", "Run: make setup")
     from nepxy.cli.bench.postgres import version_of
-    from nepxy.cli.bench.processes import ProgramFailed
     from nepxy.cli.bench.run import SCENARIOS, run_and_write
     from nepxy.cli.bench.sizes import SIZES
-    from nepxy.cli.bench.towns import RunFailed
 
     if size not in SIZES:
         stop_with(f"--size is one of {', '.join(SIZES)}, not {size!r}")
@@ -122,31 +121,34 @@ def _here(names: list[str], size: str, out: Path) -> None:
         stop_with(
             "DATABASE_URL names no server that answers.", "Unset it to measure on an embedded PostgreSQL."
         )
-    console = Console()
+    console, failed = Console(), list[str]()
+
+    def done(result: Result) -> None:
+        console.print(_table(result))
+        if result.failed:
+            failed.append(result.name)
+
     with console.status("starting") as status:
-        try:
-            files = run_and_write(
-                names or list(SCENARIOS),
-                sizes=SIZES[size],
-                database_url=url,
-                folder=out,
-                tell=lambda name, doing: status.update(f"{name}: {doing}"),
-                done=lambda result: console.print(_table(result)),
-            )
-        except (ProgramFailed, RunFailed) as failed:
-            stop_with(f"No figures: {failed}")
+        files = run_and_write(
+            names or list(SCENARIOS),
+            sizes=SIZES[size],
+            database_url=url,
+            folder=out,
+            tell=lambda name, doing: status.update(f"{name}: {doing}"),
+            done=done,
+        )
     if files is None:
         typer.echo("Interrupted; everything is stopped, and nothing was written.")
         raise typer.Exit(130)
     typer.echo(f"Written: {', '.join(map(str, files))}")
+    if failed:
+        typer.secho(f"No figures of: {', '.join(failed)}", err=True, fg=typer.colors.RED)
+        raise typer.Exit(WRONG)
 
 
-def _table(result: object) -> Table:
+def _table(result: Result) -> Table:
     from nepxy.cli.bench.report import shown
-    from nepxy.cli.bench.scenario import Result
 
-    if not isinstance(result, Result):
-        raise TypeError(f"{type(result).__name__} is no result")
     table = Table(
         "", "NepXy", "floor", "ratio", "target", title=result.title, caption=" ".join(result.remarks)
     )

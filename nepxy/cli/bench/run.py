@@ -18,8 +18,10 @@ import uvloop
 from nepxy.cli.bench import report, speed, standing, strain
 from nepxy.cli.bench.machine import describe
 from nepxy.cli.bench.postgres import server
+from nepxy.cli.bench.processes import ProgramFailed
 from nepxy.cli.bench.scenario import Result, Stage
 from nepxy.cli.bench.sizes import Sizes
+from nepxy.cli.bench.towns import RunFailed
 
 Scenario = Callable[[Stage], Awaitable[Result]]
 
@@ -64,12 +66,22 @@ async def run(
             for name in names:
                 stage.tell = partial(tell, name)
                 stage.tell("starting")
-                result = await SCENARIOS[name](stage)
+                result = await _result_of(name, stage)
                 results.append(result)
                 done(result)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return machine, results
+
+
+async def _result_of(name: str, stage: Stage) -> Result:
+    """Its result; a scenario that fails takes no figures of others along."""
+    try:
+        return await SCENARIOS[name](stage)
+    except (ProgramFailed, RunFailed) as error:
+        return Result(
+            name=name, title=f"{name}: no figures", remarks=[f"It failed: {error}"], failed=str(error)
+        )
 
 
 def run_and_write(

@@ -62,6 +62,8 @@ class Result:
     """The invariants that held, with how many payouts they held for."""
     detail: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    failed: str = ""
+    """Why there are no figures."""
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
