@@ -90,6 +90,8 @@ class PayoutsInMemory:
         """What waits for a payout to be loaded."""
         self._lingering: dict[TransactionId, tuple[float, PayoutIdle]] = {}
         """Who may leave memory, and when it must; longest idle first."""
+        self._looks_again = False
+        """Whether a `LetGo` is on its way: one is enough."""
 
     def __len__(self) -> int:
         return len(self.roster)
@@ -220,7 +222,8 @@ class PayoutsInMemory:
         if message.until is None or self._linger_s <= 0:
             self._let_go(message)
             return
-        if not self._lingering:
+        if not self._looks_again:
+            self._looks_again = True
             self._actor.tell_later(self._linger_s, LetGo())
         self._lingering.pop(message.transaction_id, None)
         until_s = self._actor.runtime.scheduler.monotonic() + self._linger_s
@@ -230,7 +233,8 @@ class PayoutsInMemory:
     def look_who_lingers(self) -> None:
         """Let go who may, and look again."""
         self.let_some_go()
-        if self._lingering:
+        self._looks_again = bool(self._lingering)
+        if self._looks_again:
             self._actor.tell_later(self._linger_s / 2, LetGo())
 
     def let_some_go(self) -> None:

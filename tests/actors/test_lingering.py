@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
+import pytest
+
+from nepxy.actors.in_memory import PayoutsInMemory
 from nepxy.actors.messages import Drain, Drained, LookForReplay, WebhookAnswer, WebhookArrived
 from nepxy.actors.supervisor import SupervisorLimits
 from nepxy.engine.outcomes import Finding, StatusReport
@@ -121,6 +125,27 @@ def test_who_is_woken_while_it_lingers_is_not_let_go_in_the_midst_of_its_call() 
 
     assert town.adapters["TMONEY"].submitted == [again.transaction_id]
     assert town.store.rows[again.transaction_id].provider_ref is not None
+
+
+def test_however_often_nobody_lingers_in_between_one_look_follows_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+    look = PayoutsInMemory.look_who_lingers
+
+    def counted(self: PayoutsInMemory) -> None:
+        looks.append(town.world.monotonic())
+        look(self)
+
+    monkeypatch.setattr(PayoutsInMemory, "look_who_lingers", counted)
+    town = running()
+    for number in range(1, 6):
+        tell(town, accepted(town, number))
+    for number in range(6, 12):
+        accepted(town, number)
+        town.run(LINGER_S / 4)
+    assert looks
+    assert all(later - sooner >= LINGER_S / 2 for sooner, later in pairwise(looks))
 
 
 def test_who_lingers_makes_room_for_a_new_payout() -> None:
