@@ -14,7 +14,7 @@ from nepxy.actors.context import Ownership
 from nepxy.actors.messages import PayoutsDue, TakenUp
 from nepxy.actors.reconciler import Reconciler
 from nepxy.engine.payout import SHARDS, Payout
-from nepxy.engine.runtime import LoopActor, LoopActorRef
+from nepxy.engine.runtime import LoopActor, LoopActorRef, Runtime
 from nepxy.storage.webhooks import StoredWebhook
 from tests.actors.support import FakeStore, a_world
 from tests.factories import a_payout
@@ -71,19 +71,32 @@ def taken_up_by(*, due_in_s: float = 0.0, epochs: dict[int, int], within_s: floa
     store = CountedStore(node=node)
     payout = a_payout(next_retry_at=world.now() + timedelta(seconds=due_in_s))
     store.rows[payout.transaction_id] = payout
+    sweep(store, runtime, epochs=epochs, interval_s=1.0, batch=10)
+    world.run_for(within_s)
+    world.close()
+    return store
+
+
+def sweep(
+    store: CountedStore,
+    runtime: Runtime,
+    *,
+    epochs: dict[int, int],
+    interval_s: float,
+    batch: int,
+    **takes: Any,
+) -> None:
+    """Start a reconciler, and the supervisor that it tells."""
     Reconciler.start(
         store=store,
         ownership=Ownership(node_id="a", epochs=epochs),
-        supervisor=Takes.start(due=store.taken_up, runtime=runtime),
-        interval_s=1.0,
-        batch=10,
+        supervisor=Takes.start(due=store.taken_up, runtime=runtime, **takes),
+        interval_s=interval_s,
+        batch=batch,
         reach_s=4.0,
         join_every_s=5.0,
         runtime=runtime,
     )
-    world.run_for(within_s)
-    world.close()
-    return store
 
 
 ALL = dict.fromkeys(range(SHARDS), 1)
@@ -113,16 +126,7 @@ def swept(payouts_count: int, *, rooms: Iterator[int], within_s: float) -> Count
             next_retry_at=world.now() + timedelta(seconds=n),
         )
         store.rows[payout.transaction_id] = payout
-    Reconciler.start(
-        store=store,
-        ownership=Ownership(node_id="a", epochs=ALL),
-        supervisor=Takes.start(due=store.taken_up, takes_s=0.5, rooms=rooms, runtime=runtime),
-        interval_s=100.0,
-        batch=2,
-        reach_s=4.0,
-        join_every_s=500.0,
-        runtime=runtime,
-    )
+    sweep(store, runtime, epochs=ALL, interval_s=100.0, batch=2, takes_s=0.5, rooms=rooms)
     world.run_for(within_s)
     return store
 

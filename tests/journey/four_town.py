@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import psycopg2
+import pytest
 from pydantic import TypeAdapter
 
 from nepxy.cli.dev_accounts import account_variables, sandbox_accounts
@@ -187,6 +189,16 @@ class FourTown(Town):
         self.sandbox = self._start(
             "sandbox", "nepxy.sandbox.server", "--port", str(self.sandbox_port), "--config", str(file)
         )
+
+
+@pytest.fixture
+def town(database_url: str, tmp_path: Path) -> Iterator[FourTown]:
+    """In the place of the one that has one provider: import it."""
+    made = FourTown(database_url=database_url, folder=tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 @dataclass

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from nepxy.storage.database import connect_writer
 from nepxy.storage.people import save_operator
-from tests.journey.four_town import FourTown
+from tests.journey.four_town import FourTown, town
 from tests.journey.harness import Client, token
 
+__all__ = ["town"]
+
 OPERATOR = {"Authorization": f"Bearer {token('ann', ('admin',))}"}
-
-
-@pytest.fixture
-def town(database_url: str, tmp_path: Path) -> Iterator[FourTown]:
-    made = FourTown(database_url=database_url, folder=tmp_path)
-    try:
-        yield made
-    finally:
-        made.stop()
 
 
 async def set_balance(client: Client, amount: str) -> None:

@@ -7,9 +7,8 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -26,9 +25,12 @@ from tests.journey.four_town import (
     jobs,
     read_discrepancies,
     read_rows,
+    town,
     wrong_with,
 )
 from tests.journey.harness import Client
+
+__all__ = ["town"]
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.slow]
 COUNT = 1000
@@ -36,15 +38,6 @@ CLIENTS = 16
 SETTLE_S_MAX = 150.0
 """Much more than it takes, for a machine that has much else to do."""
 REVIEW_S_MAX = 30.0
-
-
-@pytest.fixture
-def town(database_url: str, tmp_path: Path) -> Iterator[FourTown]:
-    made = FourTown(database_url=database_url, folder=tmp_path)
-    try:
-        yield made
-    finally:
-        made.stop()
 
 
 async def post_all(client: Client, wanted: list[Job]) -> None:

@@ -103,25 +103,22 @@ async def test_after_sigkill_of_the_first_the_second_takes_over(pair: Pair) -> N
 
 
 async def test_after_sigkill_the_next_process_on_the_same_machine_does_not_wait_for_the_lease(
-    database_url: str, tmp_path: Path
+    town: Town,
 ) -> None:
     # So long that whoever waited for it to lapse would not be ready within this test's time.
-    town = Town(database_url=database_url, folder=tmp_path, overrides={"NEPXY_LEASE_TTL_S": "600"})
-    try:
-        async with aiohttp.ClientSession() as session:
-            town.start_sandbox()
-            town.start_engine()
-            await town.until_ready(session)
-            client = Client(session, town)
-            waiting = await a_stuck_payout(client)
-            town.kill_engine()
-            town.start_engine()
-            await town.until_ready(session)
-            _, answer = await send(client, {"provider_ref": waiting["provider_ref"], "status": "SUCCESS"})
-            assert answer["applied"] is True
-            assert "leases.owner_gone" in town.log_text()
-    finally:
-        town.stop()
+    town.overrides |= {"NEPXY_LEASE_TTL_S": "600"}
+    town.start_sandbox()
+    town.start_engine()
+    async with aiohttp.ClientSession() as session:
+        await town.until_ready(session)
+        client = Client(session, town)
+        waiting = await a_stuck_payout(client)
+        town.kill_engine()
+        town.start_engine()
+        await town.until_ready(session)
+        _, answer = await send(client, {"provider_ref": waiting["provider_ref"], "status": "SUCCESS"})
+        assert answer["applied"] is True
+        assert "leases.owner_gone" in town.log_text()
 
 
 async def test_after_sigterm_the_second_takes_over_without_waiting_for_the_lease(
